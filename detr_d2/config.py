@@ -1,0 +1,131 @@
+"""Config keys that detr_d2 adds to Detectron2's defaults.
+
+The names under ``MODEL.DETR``, ``SOLVER.OPTIMIZER`` and ``SOLVER.BACKBONE_MULTIPLIER`` are those of
+the official Detectron2 wrapper, so that its YAML files load. Default values are the published recipe
+(Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020, appendix A.4).
+"""
+
+from detectron2.config import CfgNode
+
+
+def add_detr_config(cfg: CfgNode) -> None:
+    """Add detr_d2's keys, with the published recipe as defaults, to ``cfg`` in place.
+
+    Args:
+        cfg: what ``detectron2.config.get_cfg()`` returns.
+    """
+    _add_model_keys(cfg)
+    _add_data_keys(cfg)
+    _add_solver_keys(cfg)
+
+
+def _add_model_keys(cfg: CfgNode) -> None:
+    cfg.MODEL.DETR = CfgNode()
+    detr = cfg.MODEL.DETR
+
+    # Model
+
+    # Object classes, no-object not counted. At least as many as the data set has.
+    detr.NUM_CLASSES = 80
+    # Detector checkpoint to freeze while a mask head is trained; "" trains every parameter.
+    detr.FROZEN_WEIGHTS = ""
+
+    # Transformer
+
+    # Channels of every token (d in the paper). Divisible by NHEADS and by 4.
+    detr.HIDDEN_DIM = 256
+    # Attention heads in every attention layer.
+    detr.NHEADS = 8
+    # Encoder layers; 0 feeds the projected features straight to the decoder.
+    detr.ENC_LAYERS = 6
+    # Decoder layers; each one is supervised when DEEP_SUPERVISION is on.
+    detr.DEC_LAYERS = 6
+    # Hidden channels of the feed-forward networks.
+    detr.DIM_FEEDFORWARD = 2048
+    # Dropout probability, in training, of attention weights, residual branches and feed-forward layers.
+    detr.DROPOUT = 0.1
+    # True normalises before each sub-layer (and ends the encoder with a norm) instead of after it.
+    detr.PRE_NORM = False
+    # Position encoding of the feature map: "sine" (no parameters) or "learned" (up to 50 x 50 cells).
+    detr.POSITION_EMBEDDING = "sine"
+    # Ratio of the longest to the shortest wave of "sine". Smaller values tell near positions apart better.
+    detr.POSITION_TEMPERATURE = 10000.0
+    # Object queries: the largest number of detections in an image.
+    detr.NUM_OBJECT_QUERIES = 100
+    # The backbone feature map that the transformer reads.
+    detr.IN_FEATURE = "res5"
+
+    # Set criterion: weights of the terms of the loss
+
+    # Cross entropy of the classes.
+    detr.CLASS_WEIGHT = 1.0
+    # L1 distance of normalised (cx, cy, w, h) boxes.
+    detr.L1_WEIGHT = 5.0
+    # 1 - generalised IoU.
+    detr.GIOU_WEIGHT = 2.0
+    # Weight of the no-object class inside the cross entropy; the object classes have 1.
+    detr.NO_OBJECT_WEIGHT = 0.1
+    # True matches and supervises every decoder layer, False only the last one.
+    detr.DEEP_SUPERVISION = True
+    # What the losses are divided by. "joint": counts over all processes and accumulated micro-batches,
+    # so that N processes or N micro-batches equal one large batch. "per_process": the published rule,
+    # where the class loss is a weighted mean over each process's own micro-batch.
+    detr.LOSS_NORMALIZATION = "joint"
+    # Every this many iterations class error and cardinality error go to the event storage; 0 never.
+    detr.METRICS_PERIOD = 20
+
+    # Hungarian matching: weights of the terms of the cost
+
+    # Minus the probability of the object's class.
+    detr.COST_CLASS = 1.0
+    # L1 distance of normalised (cx, cy, w, h) boxes.
+    detr.COST_L1 = 5.0
+    # Minus the generalised IoU.
+    detr.COST_GIOU = 2.0
+
+    # Detectron2's keys of the model with another default
+
+    # Subtracted from the channels: ImageNet's mean, in INPUT.FORMAT's order, as published weights expect.
+    cfg.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
+    # Divides the channels then: ImageNet's standard deviation.
+    cfg.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
+    # Instance masks beside the boxes. Must be False: there is no mask head yet.
+    cfg.MODEL.MASK_ON = False
+
+
+def _add_data_keys(cfg: CfgNode) -> None:
+    # Data
+
+    # Order of the channels; published weights expect RGB.
+    cfg.INPUT.FORMAT = "RGB"
+    # Looked up in detr_d2.data.MAPPER_REGISTRY.
+    cfg.INPUT.DATASET_MAPPER_NAME = "DetrDatasetMapper"
+    # Half of the training images are first resized to one of these shorter sides and cropped to
+    # INPUT.CROP.SIZE (when INPUT.CROP.ENABLED), then resized like the other half.
+    cfg.INPUT.CROP.RESIZE_SHORTEST_EDGE = (400, 500, 600)
+    # Data sets in COCO format to register by name: (name, annotation json, image folder) each.
+    cfg.DATASETS.COCO_JSON = ()
+
+
+def _add_solver_keys(cfg: CfgNode) -> None:
+    # Training and evaluation
+
+    # "ADAMW" or "SGD".
+    cfg.SOLVER.OPTIMIZER = "ADAMW"
+    # Learning rate of the backbone = BASE_LR * this.
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+    # Weight decay of normalisation layers; None decays them like all else, as in the published recipe.
+    cfg.SOLVER.WEIGHT_DECAY_NORM = None
+    # Type of the automatic mixed precision (SOLVER.AMP.ENABLED): "bfloat16" or "float16" (CUDA only).
+    cfg.SOLVER.AMP.DTYPE = "bfloat16"
+    # Each iteration sums the gradients of this many micro-batches; IMS_PER_BATCH is their sum.
+    cfg.SOLVER.ACCUMULATION_STEPS = 1
+
+    cfg.SOLVER.EMA = CfgNode()
+    # Keep an exponential moving average of the weights; evaluated and saved in place of the raw ones.
+    cfg.SOLVER.EMA.ENABLED = False
+    # Share of the old average that each iteration keeps (less in the first iterations).
+    cfg.SOLVER.EMA.DECAY = 0.9997
+
+    # The metric that decides which checkpoint is kept as model_best.pth, as "task/metric"; "" keeps none.
+    cfg.TEST.BEST_METRIC = "bbox/AP"

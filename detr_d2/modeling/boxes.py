@@ -1,0 +1,39 @@
+"""Box geometry on tensors of any leading shape."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """(..., 4) boxes as (cx, cy, w, h) → (..., 4) as (x0, y0, x1, y1)."""
+    center, size = boxes.split(2, dim=-1)
+    half = 0.5 * size
+    return torch.cat([center - half, center + half], dim=-1)
+
+
+def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
+    """(..., 4) boxes as (x0, y0, x1, y1) → (..., 4) as (cx, cy, w, h)."""
+    low, high = boxes.split(2, dim=-1)
+    return torch.cat([0.5 * (low + high), high - low], dim=-1)
+
+
+def generalized_box_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Generalised IoU (Rezatofighi et al., CVPR 2019) of boxes that broadcast against each other.
+
+    Args:
+        boxes, others: (..., 4) as (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1. Two boxes without area
+            at the same place give NaN (0 / 0).
+
+    Returns:
+        (...) in [-1, 1]: IoU minus the share of the enclosing box that neither box covers.
+    """
+    low, high = boxes.split(2, dim=-1)
+    other_low, other_high = others.split(2, dim=-1)
+    area = (high - low).prod(dim=-1)
+    other_area = (other_high - other_low).prod(dim=-1)
+    intersection = (torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp(min=0).prod(dim=-1)
+    union = area + other_area - intersection
+    hull = (torch.maximum(high, other_high) - torch.minimum(low, other_low)).prod(dim=-1)
+    return intersection / union - (hull - union) / hull

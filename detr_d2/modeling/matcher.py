@@ -1,0 +1,99 @@
+"""One-to-one matching of predictions with ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from .boxes import cxcywh_to_xyxy, generalized_box_iou
+from .targets import Targets
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Matched pairs of every decoder layer: M pairs a layer, image after image.
+
+    An image with T objects gives min(N, T) pairs at every layer, hence one ``image`` for all layers.
+
+    Attributes:
+        image: (M,) int64, index into the batch.
+        query: (L, M) int64, the matched query.
+        target: (L, M) int64, the object that it is matched with.
+    """
+
+    image: Tensor
+    query: Tensor
+    target: Tensor
+
+
+class NonFiniteCost(FloatingPointError):
+    """A prediction is NaN or infinite, so that it cannot be matched.
+
+    Attributes:
+        images: indices into the batch of the images concerned.
+    """
+
+    def __init__(self, images: list[int]):
+        super().__init__(f"NaN or infinite predictions for the images at {images} of the batch")
+        self.images = images
+
+
+class HungarianMatcher(nn.Module):
+    """The assignment of least total cost, found by the Hungarian algorithm (equation 1 of the paper).
+
+    cost(query, object) = ``l1`` · |box - box|₁ - ``class_`` · p(class) - ``giou`` · GIoU.
+
+    Args:
+        class_weight, l1_weight, giou_weight: weights of the three terms.
+
+    Raises:
+        ValueError: every weight is 0.
+    """
+
+    def __init__(self, class_weight: float = 1.0, l1_weight: float = 5.0, giou_weight: float = 2.0):
+        super().__init__()
+        if not (class_weight or l1_weight or giou_weight):
+            raise ValueError("the matching cost needs a weight other than 0 (MODEL.DETR.COST_*)")
+        self.class_weight = class_weight
+        self.l1_weight = l1_weight
+        self.giou_weight = giou_weight
+
+    @torch.no_grad()
+    def forward(self, logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
+        """Match all images of all layers, with one transfer to the host.
+
+        Args:
+            logits: (L, B, N, C + 1), no-object last.
+            boxes: (L, B, N, 4) normalised (cx, cy, w, h).
+            targets: objects of the B images; an image may have none, or more than N.
+
+        Raises:
+            NonFiniteCost: a cost is NaN or infinite.
+        """
+        layers, device = logits.shape[0], logits.device
+        costs = self.cost(logits.float(), boxes.float(), targets).cpu().numpy()
+        # An image without objects gives two empty index arrays; zeros never meet SciPy's solver as NaN.
+        per_image = [costs[:, i, :, :count] for i, count in enumerate(targets.counts)]
+        broken = [i for i, cost in enumerate(per_image) if not np.isfinite(cost).all()]
+        if broken:
+            raise NonFiniteCost(broken)
+        pairs = [
+            np.concatenate([linear_sum_assignment(cost[layer]) for cost in per_image], axis=1)
+            for layer in range(layers)
+        ]  # L x (2 x M)
+        image = np.repeat(np.arange(len(per_image)), [min(c.shape[1:]) for c in per_image])
+        index = torch.from_numpy(np.concatenate([image[None], *pairs])).to(device, non_blocking=True)
+        return Matches(image=index[0], query=index[1::2], target=index[2::2])
+
+    def cost(self, logits: Tensor, boxes: Tensor, targets: Targets) -> Tensor:
+        """(L, B, N, T): cost of giving each query to each object; padded objects cost anything."""
+        labels = targets.labels[None, :, None].expand(*logits.shape[:3], -1)  # L x B x N x T
+        probability = logits.softmax(-1).gather(-1, labels)
+        predicted, wanted = boxes[..., :, None, :], targets.boxes[:, None]  # L B N 1 4, B 1 T 4
+        l1 = (predicted - wanted).abs().sum(-1)
+        giou = generalized_box_iou(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(wanted))
+        return self.l1_weight * l1 - self.class_weight * probability - self.giou_weight * giou

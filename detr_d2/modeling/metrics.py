@@ -1,0 +1,43 @@
+"""Training metrics: shown in the logs, never part of the loss."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.utils.events import EventStorage, get_event_storage
+from torch import Tensor
+
+from .matcher import Matches
+from .targets import Targets
+
+
+@torch.no_grad()
+def detection_metrics(logits: Tensor, targets: Targets, matches: Matches) -> dict[str, Tensor]:
+    """How well the last decoder layer classifies and counts.
+
+    Args:
+        logits: (B, N, C + 1) of the last layer.
+        targets: objects of the B images.
+        matches: of all layers.
+
+    Returns:
+        scalars ``class_error`` (percent of matched queries whose best class is wrong; 100 without any)
+        and ``cardinality_error`` (mean difference between the number of queries whose best class is not
+        no-object, and the number of objects).
+    """
+    best = logits.argmax(-1)  # B x N
+    wanted = targets.labels[matches.image, matches.target[-1]]
+    correct = (best[matches.image, matches.query[-1]] == wanted).float()
+    found = (best != logits.shape[-1] - 1).sum(1)
+    counts = torch.tensor(targets.counts, device=logits.device)
+    return {
+        "class_error": 100 - 100 * correct.sum() / max(len(correct), 1),
+        "cardinality_error": (found - counts).abs().float().mean(),
+    }
+
+
+def current_event_storage() -> EventStorage | None:
+    """The event storage of the training loop that runs now; None outside of one."""
+    try:
+        return get_event_storage()
+    except AssertionError:  # how Detectron2 says that there is none
+        return None

@@ -1,0 +1,77 @@
+"""Position encodings of a feature map."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class SinePositionEncoding(nn.Module):
+    """Sine and cosine waves of the position, half of the channels for y and then half for x.
+
+    Generalises Vaswani et al. (2017) to images: positions count the valid cells up to and including a
+    cell, and are scaled so that the last valid one is 2π (up to a divisor of ``count + 1e-6``).
+
+    Args:
+        channels: d of the result, divisible by 4.
+        temperature: ratio of the longest to the shortest wave.
+    """
+
+    def __init__(self, channels: int, temperature: float = 10000.0):
+        super().__init__()
+        if channels % 4:
+            raise ValueError(f"sine position encoding needs channels divisible by 4, not {channels}")
+        self.channels = channels
+        self.temperature = temperature
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """(B, H, W) bool, True on padding → (B, d, H, W) float32."""
+        valid = ~mask
+        y = valid.cumsum(1, dtype=torch.float32)
+        x = valid.cumsum(2, dtype=torch.float32)
+        y = y / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
+        x = x / (x[:, :, -1:] + 1e-6) * (2 * math.pi)
+        return torch.cat([self._waves(y), self._waves(x)], dim=-1).permute(0, 3, 1, 2)
+
+    def _waves(self, position: Tensor) -> Tensor:
+        """(B, H, W) → (B, H, W, d / 2), sine and cosine of each frequency side by side."""
+        half = self.channels // 2
+        exponent = torch.arange(0, half, 2, dtype=torch.float32, device=position.device) / half
+        angle = position[..., None] / self.temperature**exponent
+        return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+
+
+class LearnedPositionEncoding(nn.Module):
+    """A learned vector for each column and each row, x first and then y.
+
+    Args:
+        channels: d of the result, even.
+        max_size: rows of both tables, the largest height and width of a feature map.
+    """
+
+    def __init__(self, channels: int, max_size: int = 50):
+        super().__init__()
+        self.row_embed = nn.Embedding(max_size, channels // 2)
+        self.col_embed = nn.Embedding(max_size, channels // 2)
+        nn.init.uniform_(self.row_embed.weight)
+        nn.init.uniform_(self.col_embed.weight)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """(B, H, W) → (B, d, H, W).
+
+        Raises:
+            ValueError: the feature map is larger than the tables.
+        """
+        batch, height, width = mask.shape
+        rows = self.row_embed.num_embeddings
+        if max(height, width) > rows:
+            raise ValueError(
+                f"the learned position encoding has {rows} rows and columns, but the feature map is "
+                f"{height} x {width}: use smaller images (INPUT.MAX_SIZE_TRAIN, INPUT.MAX_SIZE_TEST), or "
+                'MODEL.DETR.POSITION_EMBEDDING "sine"'
+            )
+        x = self.col_embed.weight[:width].expand(height, -1, -1)
+        y = self.row_embed.weight[:height, None].expand(-1, width, -1)
+        return torch.cat([x, y], dim=-1).permute(2, 0, 1).expand(batch, -1, -1, -1)

@@ -1,0 +1,65 @@
+"""Fixtures that every layer's tests share: a tiny model's config and batches for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import detr_d2
+
+# isort: split
+from detectron2.config import CfgNode, get_cfg
+from detectron2.structures import Boxes, Instances
+
+
+def make_tiny_config() -> CfgNode:
+    """A DETR of some 100,000 parameters: slim ResNet at stride 16, 2 + 2 layers, 10 queries, 3 classes."""
+    cfg = get_cfg()
+    detr_d2.add_detr_config(cfg)
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.META_ARCHITECTURE = "Detr"
+    cfg.MODEL.WEIGHTS = ""
+    cfg.MODEL.BACKBONE.NAME = "build_slim_resnet_backbone"
+    cfg.MODEL.BACKBONE.FREEZE_AT = 0
+    cfg.MODEL.RESNETS.DEPTH = 18
+    cfg.MODEL.RESNETS.NORM = "BN"
+    cfg.MODEL.RESNETS.STEM_OUT_CHANNELS = 8
+    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 8
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res4"]
+    cfg.MODEL.DETR.IN_FEATURE = "res4"
+    cfg.MODEL.DETR.NUM_CLASSES = 3
+    cfg.MODEL.DETR.NUM_OBJECT_QUERIES = 10
+    cfg.MODEL.DETR.HIDDEN_DIM = 32
+    cfg.MODEL.DETR.NHEADS = 4
+    cfg.MODEL.DETR.ENC_LAYERS = 2
+    cfg.MODEL.DETR.DEC_LAYERS = 2
+    cfg.MODEL.DETR.DIM_FEEDFORWARD = 64
+    return cfg
+
+
+def make_input(height: int, width: int, num_objects: int, num_classes: int = 3) -> dict[str, Any]:
+    """One element of a training batch: a random image with random boxes inside it."""
+    corners = torch.rand(num_objects, 2, 2) * torch.tensor([width, height])
+    low, high = corners.amin(1), corners.amax(1)
+    instances = Instances((height, width))
+    instances.gt_boxes = Boxes(torch.cat([low, high + 1.0], dim=1))
+    instances.gt_classes = torch.randint(num_classes, (num_objects,))
+    return {
+        "file_name": f"random-{height}x{width}.png",
+        "image": torch.randint(0, 256, (3, height, width), dtype=torch.uint8),
+        "height": height,
+        "width": width,
+        "instances": instances,
+    }
+
+
+@pytest.fixture
+def tiny_config() -> CfgNode:
+    return make_tiny_config()
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from detr_d2.modeling import HungarianMatcher, Matches, Targets
+from detr_d2.modeling.matcher import NonFiniteCost
+
+from .oracles import least_cost, pair_cost, random_predictions, random_targets
+
+WEIGHTS = (1.0, 5.0, 2.0)
+
+
+def pairs_of(matches: Matches, layer: int, image: int) -> list[tuple[int, int]]:
+    here = matches.image == image
+    return list(zip(matches.query[layer, here].tolist(), matches.target[layer, here].tolist(), strict=True))
+
+
+def cost_matrix(logits: torch.Tensor, boxes: torch.Tensor, targets: Targets, image: int) -> list[list[float]]:
+    return [
+        [
+            pair_cost(logits[q], boxes[q], int(targets.labels[image, t]), targets.boxes[image, t], WEIGHTS)
+            for t in range(targets.counts[image])
+        ]
+        for q in range(len(logits))
+    ]
+
+
+def test_cost_is_the_weighted_sum_of_its_three_terms() -> None:
+    logits, boxes = random_predictions(layers=2, batch=3, queries=4, classes=5)
+    targets = random_targets((2, 0, 3), classes=5)
+    cost = HungarianMatcher(*WEIGHTS).cost(logits, boxes, targets)
+    for layer in range(2):
+        for image in range(3):
+            expected = cost_matrix(logits[layer, image], boxes[layer, image], targets, image)
+            actual = cost[layer, image, :, : targets.counts[image]]
+            torch.testing.assert_close(actual, torch.tensor(expected).view_as(actual), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_matches_have_the_least_total_cost_of_all_assignments(seed: int) -> None:
+    torch.manual_seed(seed)
+    counts = (3, 0, 1, 6)  # more objects than queries in the last image
+    logits, boxes = random_predictions(layers=3, batch=4, queries=4, classes=5)
+    targets = random_targets(counts, classes=5)
+    matches = HungarianMatcher(*WEIGHTS)(logits, boxes, targets)
+    for layer in range(3):
+        for image, count in enumerate(counts):
+            pairs = pairs_of(matches, layer, image)
+            queries, objects = [q for q, _ in pairs], [t for _, t in pairs]
+            assert len(pairs) == min(4, count)
+            assert len(set(queries)) == len(set(objects)) == len(pairs), "not one to one"
+            cost = cost_matrix(logits[layer, image], boxes[layer, image], targets, image)
+            total = sum(cost[q][t] for q, t in pairs)
+            assert total == pytest.approx(least_cost(cost), abs=1e-5)
+
+
+def test_a_hand_made_case_matches_each_object_with_the_query_on_it() -> None:
+    boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.5, 0.5, 0.3, 0.3], [0.8, 0.8, 0.2, 0.2]])
+    targets = Targets(torch.tensor([[0, 1]]), boxes[[2, 0]][None], counts=(2,))
+    matches = HungarianMatcher()(torch.zeros(1, 1, 3, 3), boxes[None, None], targets)
+    assert pairs_of(matches, 0, 0) == [(0, 1), (2, 0)]
+
+
+def test_a_batch_without_any_object_matches_nothing() -> None:
+    logits, boxes = random_predictions(layers=2, batch=2, queries=3, classes=2)
+    matches = HungarianMatcher()(
+        logits, boxes, Targets(torch.zeros(2, 0).long(), torch.zeros(2, 0, 4), (0, 0))
+    )
+    assert matches.image.shape == (0,)
+    assert matches.query.shape == matches.target.shape == (2, 0)
+    assert matches.query.dtype == torch.int64
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_predictions_that_are_not_finite_are_reported_with_their_image(value: float) -> None:
+    logits, boxes = random_predictions(layers=2, batch=3, queries=3, classes=2)
+    boxes[1, 2, 0, 0] = value
+    with pytest.raises(NonFiniteCost, match=r"\[2\]") as error:
+        HungarianMatcher()(logits, boxes, random_targets((1, 1, 2), 2))
+    assert error.value.images == [2]
+
+
+def test_all_weights_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="MODEL.DETR.COST"):
+        HungarianMatcher(0, 0, 0)
+
+
+def test_matching_is_the_same_in_half_precision_inputs_as_in_their_float32_values() -> None:
+    logits, boxes = (x.bfloat16() for x in random_predictions(1, 2, 6, 4))
+    targets = random_targets((4, 3), 4)
+    low, full = (
+        HungarianMatcher()(x, y, targets) for x, y in ((logits, boxes), (logits.float(), boxes.float()))
+    )
+    assert torch.equal(low.query, full.query)
+    assert torch.equal(low.target, full.target)
