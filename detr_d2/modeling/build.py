@@ -80,9 +80,9 @@ def check_config(cfg: CfgNode) -> None:
     require(0 <= detr.DROPOUT < 1, "MODEL.DETR.DROPOUT", detr.DROPOUT, "in [0, 1)")
     temperature = detr.POSITION_TEMPERATURE
     require(temperature > 1, "MODEL.DETR.POSITION_TEMPERATURE", temperature, "larger than 1")
-    for divisor, why in ((detr.NHEADS, "MODEL.DETR.NHEADS"), (4, "4, for the position encoding")):
-        rule = f"divisible by {why}" if divisor == 4 else f"divisible by {why} ({divisor})"
-        require(detr.HIDDEN_DIM % divisor == 0, "MODEL.DETR.HIDDEN_DIM", detr.HIDDEN_DIM, rule)
+    heads = f"divisible by MODEL.DETR.NHEADS ({detr.NHEADS})"
+    require(detr.HIDDEN_DIM % detr.NHEADS == 0, "MODEL.DETR.HIDDEN_DIM", detr.HIDDEN_DIM, heads)
+    require(detr.HIDDEN_DIM % 4 == 0, "MODEL.DETR.HIDDEN_DIM", detr.HIDDEN_DIM, "divisible by 4")
     require(
         detr.POSITION_EMBEDDING in POSITION_ENCODINGS,
         "MODEL.DETR.POSITION_EMBEDDING",

@@ -1,0 +1,253 @@
+"""Loaders of training and test data, exactly reproducible with any number of workers."""
+
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, MetadataCatalog
+from detectron2.data.build import filter_images_with_only_crowd_annotations, print_instances_class_histogram
+from detectron2.data.detection_utils import check_metadata_consistency
+from detectron2.data.samplers import InferenceSampler
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset
+
+from .dataset_mapper import build_mapper
+from .errors import DataError
+from .sampler import Item, ReproducibleBatchSampler, aspect_ratio_groups, build_epoch_order
+from .validation import Records, check_dataset, load_dataset
+
+Mapper = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+# Other images to try when the mapper gives None, before giving up.
+_REPLACEMENTS = 3
+
+
+@contextmanager
+def seeded(*entropy: int) -> Iterator[None]:
+    """Seed Python's, NumPy's and PyTorch's (CPU) random states, and restore them afterwards."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seeds = np.random.SeedSequence(entropy).generate_state(3)
+    random.seed(int(seeds[0]))
+    np.random.seed(int(seeds[1]))
+    # Not torch.manual_seed, which would seed (and could initialise) the GPUs too.
+    torch.default_generator.manual_seed(int(seeds[2]))
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+class TrainingDataset(Dataset[dict[str, Any]]):
+    """Mapped records by (index, position); random augmentation depends on (seed, position) alone.
+
+    Args:
+        records: of the data set; kept in serialised form, which worker processes share.
+        mapper: called with a record. Where it gives None, other images are tried, which depend on (seed,
+            position) alone.
+        seed: not negative.
+    """
+
+    def __init__(self, records: Records, mapper: Mapper, seed: int) -> None:
+        self.records = DatasetFromList(records, copy=False)
+        self.mapper = mapper
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, item: Item) -> dict[str, Any]:
+        """The model's input for one image.
+
+        Raises:
+            DataError: the mapper gave None for the image and for its replacements.
+        """
+        index, position = item
+        replacements = np.random.default_rng([self.seed, position]).integers(len(self), size=_REPLACEMENTS)
+        refused: list[str] = []
+        for candidate in [index, *replacements.tolist()]:
+            record = self.records[candidate]
+            with seeded(self.seed, position):
+                sample = self.mapper(record)
+            if sample is not None:
+                if refused:
+                    logging.getLogger(__name__).warning(
+                        "The mapper gave nothing for %s; %s is used instead.",
+                        ", ".join(refused),
+                        record["file_name"],
+                    )
+                return sample
+            refused.append(str(record["file_name"]))
+        raise DataError(f"The mapper gave nothing for any of these images: {', '.join(refused)}")
+
+
+class EvaluationDataset(Dataset[dict[str, Any]]):
+    """Mapped records by index. No image is ever replaced by another one."""
+
+    def __init__(self, records: Records, mapper: Mapper) -> None:
+        self.records = DatasetFromList(records, copy=False)
+        self.mapper = mapper
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The model's input for one image.
+
+        Raises:
+            DataError: the mapper gave None.
+        """
+        record = self.records[index]
+        sample = self.mapper(record)
+        if sample is None:
+            raise DataError(f"The mapper gave nothing for {record['file_name']}, which is to be evaluated.")
+        return sample
+
+
+def build_detr_train_loader(
+    cfg: CfgNode, mapper: Mapper | None = None, start_iter: int = 0, seed: int | None = None
+) -> DataLoader[dict[str, Any]]:
+    """The endless loader of ``DATASETS.TRAIN``.
+
+    Each batch is a list of ``IMS_PER_BATCH / (processes * ACCUMULATION_STEPS)`` dicts for this process, and
+    a pure function of the seed, the rank, the number of processes and the batch's number.
+
+    Args:
+        cfg: a config with detr_d2's keys.
+        mapper: None means the one that ``INPUT.DATASET_MAPPER_NAME`` names.
+        start_iter: iterations done already; their batches are passed over.
+        seed: the same on every process; None means ``SEED``, or a random one where that is negative.
+
+    Raises:
+        DataError: a data set cannot be used.
+        ValueError: a config key with a value that cannot be used.
+    """
+    batch_size = micro_batch_size(cfg)
+    records = load_training_records(cfg)
+    if mapper is None:
+        mapper = build_mapper(cfg, is_train=True)
+    if seed is None:
+        seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    sampler = ReproducibleBatchSampler(
+        build_epoch_order(cfg, records),
+        batch_size,
+        seed,
+        rank=comm.get_rank(),
+        world_size=comm.get_world_size(),
+        groups=aspect_ratio_groups(records) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None,
+        start_batch=start_iter * cfg.SOLVER.ACCUMULATION_STEPS,
+    )
+    return DataLoader(
+        TrainingDataset(records, mapper, seed),
+        batch_sampler=sampler,
+        **_worker_options(cfg.DATALOADER.NUM_WORKERS),
+    )
+
+
+def build_detr_test_loader(
+    cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None, batch_size: int = 1
+) -> DataLoader[dict[str, Any]]:
+    """The loader of one data set for evaluation, each image once, split over the processes.
+
+    Args:
+        cfg: a config with detr_d2's keys.
+        dataset_name: one of ``DatasetCatalog``.
+        mapper: None means the one that ``INPUT.DATASET_MAPPER_NAME`` names.
+        batch_size: images in a batch. Padding changes the model's output, and the published figures of
+            DC5 models are those of single images.
+
+    Raises:
+        DataError: the data set cannot be used.
+        ValueError: a config key with a value that cannot be used.
+    """
+    records = load_dataset(dataset_name)
+    check_dataset(dataset_name, records, cfg.MODEL.DETR.NUM_CLASSES, cfg.MODEL.DETR.NUM_OBJECT_QUERIES)
+    if mapper is None:
+        mapper = build_mapper(cfg, is_train=False)
+    return DataLoader(
+        EvaluationDataset(records, mapper),
+        batch_size=batch_size,
+        sampler=InferenceSampler(len(records)),
+        drop_last=False,
+        **_worker_options(cfg.DATALOADER.NUM_WORKERS),
+    )
+
+
+def micro_batch_size(cfg: CfgNode) -> int:
+    """Images that a process sees in one forward pass of training.
+
+    Raises:
+        ValueError: ``SOLVER.IMS_PER_BATCH`` cannot be divided so.
+    """
+    total, steps, processes = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATION_STEPS, comm.get_world_size()
+    if steps < 1 or total < 1 or total % (steps * processes):
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH ({total}) must be a multiple of SOLVER.ACCUMULATION_STEPS ({steps}) times "
+            f"the number of processes ({processes})"
+        )
+    return total // (steps * processes)
+
+
+def load_training_records(cfg: CfgNode) -> Records:
+    """The records of all data sets of ``DATASETS.TRAIN``, checked, filtered as the config says.
+
+    Raises:
+        DataError: a data set cannot be used, or none is named, or nothing is left.
+    """
+    names = list(cfg.DATASETS.TRAIN)
+    if not names:
+        raise DataError("DATASETS.TRAIN is empty: name at least one data set to train on.")
+    loaded = []
+    for name in names:
+        records = load_dataset(name)
+        check_dataset(name, records, cfg.MODEL.DETR.NUM_CLASSES, cfg.MODEL.DETR.NUM_OBJECT_QUERIES)
+        loaded.append(records)
+    records = list(itertools.chain.from_iterable(loaded))
+    if any("annotations" not in record for record in records):
+        return records
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = filter_images_with_only_crowd_annotations(records)
+        if not records:
+            raise DataError(
+                f"No image of {', '.join(names)} has an object, so DATALOADER.FILTER_EMPTY_ANNOTATIONS "
+                "leaves none."
+            )
+    classes = MetadataCatalog.get(names[0]).get("thing_classes", None)
+    if classes is not None:
+        check_metadata_consistency("thing_classes", names)
+        print_instances_class_histogram(records, classes)
+    return records
+
+
+def _worker_options(num_workers: int) -> dict[str, Any]:
+    """Options of both loaders. The generator is there because a loader draws a seed for its workers from it,
+    which would otherwise come from, and change, the process's random state."""
+    return {
+        "num_workers": num_workers,
+        "collate_fn": _as_list,
+        "worker_init_fn": _one_thread,
+        "persistent_workers": num_workers > 0,
+        "generator": torch.Generator().manual_seed(0),
+    }
+
+
+def _as_list(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Batches are lists: images of different sizes are padded by the model."""
+    return list(batch)
+
+
+def _one_thread(worker_id: int) -> None:
+    """Workers are the parallelism; threads inside them would only compete with the model's."""
+    torch.set_num_threads(1)
+    try:
+        import cv2
+    except ImportError:
+        return
+    cv2.setNumThreads(0)

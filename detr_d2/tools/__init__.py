@@ -1,0 +1,1 @@
+"""Commands: ``python -m detr_d2.tools.NAME``."""

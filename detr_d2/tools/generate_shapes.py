@@ -1,0 +1,74 @@
+"""Generate the sample data set "shapes": ``python -m detr_d2.tools.generate_shapes``.
+
+It is written to the folder ``shapes`` below $DETECTRON2_DATASETS (default ``./datasets``), where the
+data sets shapes_train, shapes_val, shapes_train_panoptic and shapes_val_panoptic are registered.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from ..data.builtin import shapes_root
+from ..data.shapes import ShapesConfig
+from ..data.shapes_files import ShapesSize, write_shapes
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments; every default comes from ``ShapesConfig`` and ``ShapesSize``."""
+    size, config = ShapesSize(), ShapesConfig()
+    parser = argparse.ArgumentParser(
+        prog="python -m detr_d2.tools.generate_shapes",
+        description='Generate the sample data set "shapes", unless it is there with the same arguments.',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--output", default=shapes_root(), help="folder to write")
+    parser.add_argument("--train", type=int, default=size.train, help="number of training images")
+    parser.add_argument("--val", type=int, default=size.val, help="number of validation images")
+    parser.add_argument("--height", type=int, default=config.height, help="pixels")
+    parser.add_argument("--width", type=int, default=config.width, help="pixels")
+    parser.add_argument("--min-half-width", type=float, default=config.min_half_width, help="pixels")
+    parser.add_argument("--max-half-width", type=float, default=config.max_half_width, help="pixels")
+    parser.add_argument("--max-things", type=int, default=config.max_things, help="most things in an image")
+    parser.add_argument("--crowd", action="store_true", help="add crowd segments to half of the images")
+    parser.add_argument("--seed", type=int, default=config.seed, help="another seed, other images")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="processes that draw")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments; None takes the process's own.
+
+    Returns:
+        Exit status: 0, or 2 for arguments or a folder that cannot be used.
+    """
+    args = build_parser().parse_args(argv)
+    start = time.perf_counter()
+    try:
+        config = ShapesConfig(
+            height=args.height,
+            width=args.width,
+            min_half_width=args.min_half_width,
+            max_half_width=args.max_half_width,
+            max_things=args.max_things,
+            crowd=args.crowd,
+            seed=args.seed,
+        )
+        written = write_shapes(args.output, config, ShapesSize(args.train, args.val), args.processes)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if written:
+        seconds = time.perf_counter() - start
+        print(f"Wrote {args.train} + {args.val} images to {args.output} in {seconds:.1f} s.")
+    else:
+        print(f"{args.output} is up to date.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Small data sets: generated shapes, and COCO files written by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import detr_d2
+
+# isort: split
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
+
+from detr_d2.data.builtin import register_shapes
+from detr_d2.data.shapes import ShapesConfig
+from detr_d2.data.shapes_files import ShapesSize, write_shapes
+
+SHAPES_SIZE = ShapesSize(train=40, val=25)
+
+
+@pytest.fixture(scope="session")
+def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shapes without crowds, registered as small_train, small_val, and their panoptic forms."""
+    root = tmp_path_factory.mktemp("shapes") / "small"
+    write_shapes(root, ShapesConfig(), SHAPES_SIZE)
+    register_shapes(root, prefix="small")
+    return root
+
+
+@pytest.fixture(scope="session")
+def crowd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shapes with crowds, registered as crowded_train and so on."""
+    root = tmp_path_factory.mktemp("shapes") / "crowded"
+    write_shapes(root, ShapesConfig(crowd=True, seed=3), SHAPES_SIZE)
+    register_shapes(root, prefix="crowded")
+    return root
+
+
+@pytest.fixture
+def data_config() -> CfgNode:
+    """Defaults of detr_d2 with small images and no worker processes."""
+    cfg = get_cfg()
+    detr_d2.add_detr_config(cfg)
+    cfg.SEED = 7
+    cfg.SOLVER.IMS_PER_BATCH = 4
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    cfg.INPUT.MIN_SIZE_TRAIN = (96, 112, 128)
+    cfg.INPUT.MIN_SIZE_TEST = 128
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE = "absolute_range"
+    cfg.INPUT.CROP.SIZE = [80, 120]
+    cfg.INPUT.CROP.RESIZE_SHORTEST_EDGE = (100, 120)
+    return cfg
+
+
+@pytest.fixture
+def catalog() -> Iterator[None]:
+    """Forget, afterwards, the data sets that a test registers."""
+    before = set(DatasetCatalog.list())
+    yield
+    for name in set(DatasetCatalog.list()) - before:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name, None)
+
+
+@pytest.fixture
+def coco_folder(tmp_path: Path) -> Path:
+    """A folder with images/wide.png (60 x 40) and images/high.png (40 x 60), and a sound train.json."""
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(tmp_path / "images" / "wide.png")
+    Image.new("RGB", (40, 60), (30, 30, 200)).save(tmp_path / "images" / "high.png")
+    write_json(tmp_path, sound_coco())
+    return tmp_path
+
+
+def sound_coco() -> dict[str, Any]:
+    """COCO annotations of two images with an object each; the second one's class is the second."""
+    return {
+        "images": [
+            {"id": 1, "file_name": "wide.png", "width": 60, "height": 40},
+            {"id": 2, "file_name": "high.png", "width": 40, "height": 60},
+        ],
+        "annotations": [
+            {"id": 11, "image_id": 1, "category_id": 5, "bbox": [10, 5, 20, 15], "area": 300, "iscrowd": 0},
+            {"id": 12, "image_id": 2, "category_id": 9, "bbox": [0, 0, 40, 60], "area": 2400, "iscrowd": 0},
+        ],
+        "categories": [{"id": 5, "name": "cup"}, {"id": 9, "name": "jug"}],
+    }
+
+
+def write_json(folder: Path, content: Any) -> None:
+    """Write ``content`` as the folder's train.json."""
+    (folder / "train.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def change_coco(coco_folder: Path) -> Callable[[Callable[[dict[str, Any]], object]], Path]:
+    """Rewrite train.json after a change to its sound content; returns its path."""
+
+    def change(edit: Callable[[dict[str, Any]], object]) -> Path:
+        content = sound_coco()
+        edit(content)
+        write_json(coco_folder, content)
+        return coco_folder / "train.json"
+
+    return change
+
+
+@pytest.fixture
+def record(coco_folder: Path) -> dict[str, Any]:
+    """A record in Detectron2's format of the wide image, with one object."""
+    return {
+        "file_name": str(coco_folder / "images" / "wide.png"),
+        "image_id": 1,
+        "width": 60,
+        "height": 40,
+        "annotations": [make_annotation([10, 5, 20, 15])],
+    }
+
+
+def make_annotation(bbox: list[float], **entries: Any) -> dict[str, Any]:
+    return {"bbox": bbox, "bbox_mode": BoxMode.XYWH_ABS, "category_id": 0, "iscrowd": 0, **entries}
+
+
+@pytest.fixture
+def annotation() -> Callable[..., dict[str, Any]]:
+    """Makes annotations from (x, y, width, height)."""
+    return make_annotation

@@ -1,0 +1,56 @@
+"""Real photographs, where they are: DETECTRON2_DATASETS, or a folder shared/data beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from detectron2.data.datasets import register_coco_instances
+from detectron2.data.datasets.builtin_meta import _get_builtin_metadata
+
+from detr_d2.data import build_detr_test_loader, build_detr_train_loader, load_dataset, register_coco_json
+from detr_d2.data.augmentation import truncated_size
+
+ROOTS = [os.environ.get("DETECTRON2_DATASETS", ""), Path(__file__).parents[3] / "shared" / "data"]
+
+
+def root_with(*parts: str) -> Path:
+    """The first folder of data sets that holds something, or a skip."""
+    for root in ROOTS:
+        if root and Path(root, *parts).exists():
+            return Path(root)
+    pytest.skip(f"no {'/'.join(parts)} here")
+
+
+def test_images_of_coco_are_resized_as_published(data_config, catalog):
+    root = root_with("coco", "annotations", "instances_val2017.json") / "coco"
+    # What Detectron2 registers as coco_2017_val, wherever the data sets were when it was imported.
+    metadata = _get_builtin_metadata("coco")
+    json_file = root / "annotations" / "instances_val2017.json"
+    register_coco_instances("coco_real_val", metadata, str(json_file), str(root / "val2017"))
+    data_config.INPUT.MIN_SIZE_TEST = 800
+    count = 0
+    for (sample,) in build_detr_test_loader(data_config, "coco_real_val"):
+        expected = truncated_size(sample["height"], sample["width"], 800, 1333)
+        assert sample["image"].shape == (3, *expected)
+        assert sample["image"].float().std() > 5
+        count += 1
+    assert count == len(load_dataset("coco_real_val")) > 0
+
+
+def test_blood_cells_are_read_from_their_own_json(data_config, catalog):
+    root = root_with("bccd", "train.json") / "bccd"
+    data_config.DATASETS.COCO_JSON = [["cells", str(root / "train.json"), str(root / "images")]]
+    register_coco_json(data_config)
+    assert {a["category_id"] for record in load_dataset("cells") for a in record["annotations"]} == {0, 1, 2}
+    data_config.DATASETS.TRAIN = ("cells",)
+    batch = next(iter(build_detr_train_loader(data_config)))
+    assert len(batch) == 4
+    for sample in batch:
+        boxes, (height, width) = sample["instances"].gt_boxes.tensor, sample["instances"].image_size
+        assert sample["image"].shape[1:] == (height, width)
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+        assert (boxes >= 0).all()
+        assert (boxes[:, 2] <= width).all()
+        assert (boxes[:, 3] <= height).all()

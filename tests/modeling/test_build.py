@@ -1,0 +1,89 @@
+from typing import Any
+
+import pytest
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+
+from detr_d2 import add_detr_config
+from detr_d2.modeling.position_encoding import LearnedPositionEncoding
+
+from ..conftest import make_tiny_config
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("MODEL.DETR.NUM_CLASSES", 0, "MODEL.DETR.NUM_CLASSES is 0, but must be at least 1"),
+        ("MODEL.DETR.NUM_OBJECT_QUERIES", 0, "MODEL.DETR.NUM_OBJECT_QUERIES is 0"),
+        ("MODEL.DETR.DEC_LAYERS", 0, "MODEL.DETR.DEC_LAYERS is 0"),
+        ("MODEL.DETR.ENC_LAYERS", -1, "MODEL.DETR.ENC_LAYERS is -1"),
+        ("MODEL.DETR.HIDDEN_DIM", 33, r"MODEL.DETR.HIDDEN_DIM is 33, .*MODEL.DETR.NHEADS \(4\)"),
+        ("MODEL.DETR.NHEADS", 5, r"MODEL.DETR.HIDDEN_DIM is 32, .*MODEL.DETR.NHEADS \(5\)"),
+        ("MODEL.DETR.DROPOUT", 1.0, "MODEL.DETR.DROPOUT is 1.0"),
+        ("MODEL.DETR.NO_OBJECT_WEIGHT", -0.1, "MODEL.DETR.NO_OBJECT_WEIGHT is -0.1"),
+        ("MODEL.DETR.POSITION_EMBEDDING", "cosine", "POSITION_EMBEDDING is 'cosine', .*'learned', 'sine'"),
+        ("MODEL.DETR.POSITION_TEMPERATURE", 0.5, "POSITION_TEMPERATURE is 0.5"),
+        ("MODEL.DETR.LOSS_NORMALIZATION", "sum", "LOSS_NORMALIZATION is 'sum', .*'joint', 'per_process'"),
+        ("MODEL.DETR.IN_FEATURE", "res5", r"IN_FEATURE is 'res5', .*\['res4'\]"),
+        ("MODEL.DETR.FROZEN_WEIGHTS", "x.pth", "MODEL.DETR.FROZEN_WEIGHTS is 'x.pth'"),
+        ("MODEL.MASK_ON", True, "MODEL.MASK_ON is True"),
+        ("MODEL.PIXEL_STD", [1.0], "MODEL.PIXEL_STD"),
+        ("INPUT.FORMAT", "L", "INPUT.FORMAT is 'L'"),
+    ],
+)
+def test_values_that_cannot_be_built_are_refused_with_the_keys_name(
+    key: str, value: Any, message: str
+) -> None:
+    cfg = make_tiny_config()
+    cfg.merge_from_list([key, value])
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg)
+
+
+def test_all_costs_zero_is_refused() -> None:
+    cfg = make_tiny_config()
+    cfg.MODEL.DETR.COST_CLASS = cfg.MODEL.DETR.COST_L1 = cfg.MODEL.DETR.COST_GIOU = 0.0
+    with pytest.raises(ValueError, match="MODEL.DETR.COST"):
+        build_model(cfg)
+
+
+def test_every_model_key_reaches_the_part_that_it_names() -> None:
+    cfg = make_tiny_config()
+    detr = cfg.MODEL.DETR
+    detr.ENC_LAYERS, detr.DEC_LAYERS, detr.DIM_FEEDFORWARD, detr.DROPOUT, detr.PRE_NORM = 1, 3, 48, 0.25, True
+    detr.POSITION_EMBEDDING, detr.NO_OBJECT_WEIGHT = "learned", 0.3
+    detr.CLASS_WEIGHT, detr.L1_WEIGHT, detr.GIOU_WEIGHT = 1.5, 2.5, 3.5
+    detr.COST_CLASS, detr.COST_L1, detr.COST_GIOU = 4.5, 5.5, 6.5
+    detr.LOSS_NORMALIZATION, detr.DEEP_SUPERVISION, detr.METRICS_PERIOD = "per_process", False, 7
+    model = build_model(cfg)
+    assert len(model.transformer.encoder.layers) == 1
+    assert len(model.transformer.decoder.layers) == 3
+    layer = model.transformer.decoder.layers[0]
+    assert layer.linear1.out_features == 48
+    assert layer.dropout.p == layer.self_attn.dropout == 0.25
+    assert layer.self_attn.heads == 4
+    assert layer.pre_norm
+    assert isinstance(model.position_encoding, LearnedPositionEncoding)
+    criterion, matcher = model.criterion, model.criterion.matcher
+    assert (criterion.weights.class_, criterion.weights.l1, criterion.weights.giou) == (1.5, 2.5, 3.5)
+    assert (matcher.class_weight, matcher.l1_weight, matcher.giou_weight) == (4.5, 5.5, 6.5)
+    assert criterion.class_weight[-1].item() == pytest.approx(0.3)
+    assert criterion.per_process
+    assert not model.deep_supervision
+    assert model.metrics_period == 7
+    assert model.query_embed.weight.shape == (10, 32)
+    assert model.class_embed.out_features == 4
+
+
+def test_defaults_are_the_published_model() -> None:
+    cfg = get_cfg()
+    add_detr_config(cfg)
+    cfg.MODEL.META_ARCHITECTURE = "Detr"
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.BACKBONE.NAME = "build_detr_resnet_backbone"
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res5"]
+    model = build_model(cfg)
+    # Published R50: 458 entries, 41.52 million parameters; 80 classes leave out 11 rows of 257 numbers.
+    assert len(model.state_dict()) == 458
+    numbers = sum(p.numel() for p in model.parameters())
+    assert round((numbers + 11 * 257) / 1e6, 2) == 41.52
