@@ -51,6 +51,7 @@ def detr_arguments(cfg: CfgNode) -> dict[str, Any]:
         "hidden_dim": detr.HIDDEN_DIM,
         "num_classes": detr.NUM_CLASSES,
         "num_queries": detr.NUM_OBJECT_QUERIES,
+        "query_groups": detr.QUERY_GROUPS,
         "deep_supervision": detr.DEEP_SUPERVISION,
         "metrics_period": detr.METRICS_PERIOD,
         "pixel_mean": cfg.MODEL.PIXEL_MEAN,
@@ -71,7 +72,15 @@ def check_config(cfg: CfgNode) -> None:
         if not holds:
             raise ValueError(f"{key} is {value!r}, but must be {rule}")
 
-    for key in ("NUM_CLASSES", "NUM_OBJECT_QUERIES", "HIDDEN_DIM", "NHEADS", "DEC_LAYERS", "DIM_FEEDFORWARD"):
+    for key in (
+        "NUM_CLASSES",
+        "NUM_OBJECT_QUERIES",
+        "QUERY_GROUPS",
+        "HIDDEN_DIM",
+        "NHEADS",
+        "DEC_LAYERS",
+        "DIM_FEEDFORWARD",
+    ):
         require(detr[key] >= 1, f"MODEL.DETR.{key}", detr[key], "at least 1")
     for key in ("ENC_LAYERS", "METRICS_PERIOD"):
         require(detr[key] >= 0, f"MODEL.DETR.{key}", detr[key], "0 or more")

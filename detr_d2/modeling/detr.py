@@ -54,6 +54,8 @@ class Detr(nn.Module):
         hidden_dim: d, channels of every token.
         num_classes: object classes C; a class C for no-object is added.
         num_queries: object queries N, the largest number of detections in an image.
+        query_groups: groups K of N queries in training (Chen et al., "Group DETR", ICCV 2023), each matched
+            with the objects by itself; inference keeps the first.
         deep_supervision: supervise every decoder layer, not only the last.
         metrics_period: iterations between two writings of training metrics; 0 never writes.
         pixel_mean, pixel_std: of each input channel, in the units of the images (0 to 255).
@@ -75,6 +77,7 @@ class Detr(nn.Module):
         hidden_dim: int = 256,
         num_classes: int = 80,
         num_queries: int = 100,
+        query_groups: int = 1,
         deep_supervision: bool = True,
         metrics_period: int = 20,
         pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
@@ -88,10 +91,12 @@ class Detr(nn.Module):
         self.transformer = transformer
         self.criterion = criterion
         self.input_proj = nn.Conv2d(backbone.output_shape()[in_feature].channels, hidden_dim, kernel_size=1)
-        self.query_embed = nn.Embedding(num_queries, hidden_dim)
+        self.query_embed = nn.Embedding(query_groups * num_queries, hidden_dim)
         self.class_embed = nn.Linear(hidden_dim, num_classes + 1)
         self.bbox_embed = MLP(hidden_dim, hidden_dim, 4, num_layers=3)
         self.num_classes = num_classes
+        self.num_queries = num_queries
+        self.query_groups = query_groups
         self.deep_supervision = deep_supervision
         self.metrics_period = metrics_period
         self.input_format = input_format
@@ -134,13 +139,16 @@ class Detr(nn.Module):
             ]
             return [{"instances": result} for result in detections(logits[-1], boxes[-1], sizes)]
 
-        targets = self.targets(batched_inputs)
+        # For the loss a group of queries is like another image with the same objects.
+        targets = self.targets(batched_inputs).repeated(self.query_groups)
+        logits, boxes = (x.unflatten(2, (-1, self.num_queries)).flatten(1, 2) for x in (logits, boxes))
         if not self.deep_supervision:
             logits, boxes = logits[-1:], boxes[-1:]
         try:
             losses, matches = self.criterion(logits, boxes, targets, normalizers)
         except NonFiniteCost as error:
-            names = ", ".join(image_name(batched_inputs[i]) for i in error.images)
+            images_of_groups = sorted({i // self.query_groups for i in error.images})
+            names = ", ".join(image_name(batched_inputs[i]) for i in images_of_groups)
             raise FloatingPointError(
                 f"NaN or infinite predictions for {names}: lower SOLVER.BASE_LR, or look at these images"
             ) from error
@@ -155,7 +163,10 @@ class Detr(nn.Module):
         return ImageList.from_tensors(images, self.backbone.size_divisibility)
 
     def predict(self, images: ImageList) -> tuple[Tensor, Tensor]:
-        """Logits (L, B, N, C + 1) and normalised (cx, cy, w, h) boxes (L, B, N, 4) of every decoder layer."""
+        """Logits (L, B, N, C + 1) and normalised (cx, cy, w, h) boxes (L, B, N, 4) of every decoder layer.
+
+        In training there are K·N queries, group after group.
+        """
         pixels = images.tensor.contiguous(memory_format=torch.channels_last)
         features = self.backbone(pixels)[self.in_feature]  # B x C x h x w
         padding = padding_mask(images.image_sizes, pixels.shape[-2:], self.device)
@@ -164,9 +175,10 @@ class Detr(nn.Module):
         position = self.position_encoding(
             features.new_zeros((1, *features.shape[-2:]), dtype=torch.bool) if padding is None else padding
         )
-        queries, _ = self.transformer(
-            self.input_proj(features), position, self.query_embed.weight, padding
-        )  # L x B x N x d
+        groups = self.query_groups if self.training else 1
+        query_embed = self.query_embed.weight[: groups * self.num_queries]
+        # L x B x KN x d
+        queries, _ = self.transformer(self.input_proj(features), position, query_embed, padding, groups)
         return self.class_embed(queries).float(), self.bbox_embed(queries).float().sigmoid()
 
     def targets(self, batched_inputs: list[dict[str, Any]]) -> Targets:
@@ -187,7 +199,8 @@ class Detr(nn.Module):
         """
         if self.criterion.per_process:
             return None
-        return self.criterion.normalizers([len(x["instances"]) for batch in micro_batches for x in batch])
+        counts = [len(x["instances"]) for batch in micro_batches for x in batch]
+        return self.criterion.normalizers(counts * self.query_groups)
 
 
 def image_name(batched_input: dict[str, Any]) -> str:

@@ -29,6 +29,16 @@ class Targets:
     boxes: Tensor
     counts: tuple[int, ...]
 
+    def repeated(self, times: int) -> Targets:
+        """Each image's objects ``times`` times in a row: (B·times, T)."""
+        if times == 1:
+            return self
+        return Targets(
+            self.labels.repeat_interleave(times, dim=0),
+            self.boxes.repeat_interleave(times, dim=0),
+            tuple(count for count in self.counts for _ in range(times)),
+        )
+
     @classmethod
     def from_instances(cls, instances: Sequence[Instances], device: torch.device) -> Targets:
         """Collect ``gt_classes`` and ``gt_boxes`` of each image.

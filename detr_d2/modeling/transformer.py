@@ -70,24 +70,32 @@ class DecoderLayer(TransformerLayer):
         self.norm3 = nn.LayerNorm(channels)
 
     def forward(
-        self, x: Tensor, query_embed: Tensor, memory: Tensor, memory_keys: Tensor, padding: Tensor | None
+        self,
+        x: Tensor,
+        query_embed: Tensor,
+        memory: Tensor,
+        memory_keys: Tensor,
+        padding: Tensor | None,
+        groups: int = 1,
     ) -> Tensor:
         """Refine the queries.
 
         Args:
-            x: (B, N, d), content of the queries so far.
-            query_embed: (N, d), their learned position.
+            x: (B, K·N, d), content of the queries so far, group after group.
+            query_embed: (K·N, d), their learned position.
             memory: (B, S, d), the encoded image.
             memory_keys: (B, S, d), ``memory`` plus its position encoding.
             padding: (B, S) bool, True on padding, or None.
+            groups: K; queries of different groups do not see each other.
 
         Returns:
-            (B, N, d).
+            (B, K·N, d).
         """
 
         def attend_to_queries(x: Tensor) -> Tensor:
-            located = x + query_embed
-            return self.self_attn(located, located, x)
+            grouped = x.unflatten(1, (groups, -1)).flatten(0, 1)  # B x KN x d -> BK x N x d
+            located = (x + query_embed).view_as(grouped)
+            return self.self_attn(located, located, grouped).view_as(x)
 
         def attend_to_image(x: Tensor) -> Tensor:
             return self.multihead_attn(x + query_embed, memory_keys, memory, padding)
@@ -121,14 +129,14 @@ class Decoder(nn.Module):
         self.norm = norm
 
     def forward(
-        self, query_embed: Tensor, memory: Tensor, position: Tensor, padding: Tensor | None
+        self, query_embed: Tensor, memory: Tensor, position: Tensor, padding: Tensor | None, groups: int = 1
     ) -> Tensor:
-        """query_embed (N, d), memory (B, S, d), position (B or 1, S, d) → (L, B, N, d)."""
+        """query_embed (K·N, d), memory (B, S, d), position (B or 1, S, d) → (L, B, K·N, d)."""
         memory_keys = memory + position
         x = query_embed.new_zeros(memory.shape[0], *query_embed.shape)
         outputs = []
         for layer in self.layers:
-            x = layer(x, query_embed, memory, memory_keys, padding)
+            x = layer(x, query_embed, memory, memory_keys, padding, groups)
             outputs.append(self.norm(x))
         return torch.stack(outputs)
 
@@ -167,21 +175,27 @@ class Transformer(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
     def forward(
-        self, features: Tensor, position: Tensor, query_embed: Tensor, padding: Tensor | None
+        self,
+        features: Tensor,
+        position: Tensor,
+        query_embed: Tensor,
+        padding: Tensor | None,
+        groups: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Encode the image, then decode the queries.
 
         Args:
             features: (B, d, H, W), projected backbone features.
             position: (B or 1, d, H, W), their position encoding.
-            query_embed: (N, d), learned object queries.
+            query_embed: (K·N, d), learned object queries, group after group.
             padding: (B, H, W) bool, True on padding, or None.
+            groups: K, see :class:`DecoderLayer`.
 
         Returns:
-            queries (L, B, N, d) after each decoder layer, and memory (B, H·W, d), the encoded image.
+            queries (L, B, K·N, d) after each decoder layer, and memory (B, H·W, d), the encoded image.
         """
         tokens = features.flatten(2).transpose(1, 2)  # B x d x H x W -> B x HW x d
         position = position.flatten(2).transpose(1, 2)
         padding = None if padding is None else padding.flatten(1)
         memory = self.encoder(tokens, position, padding)
-        return self.decoder(query_embed, memory, position, padding), memory
+        return self.decoder(query_embed, memory, position, padding, groups), memory

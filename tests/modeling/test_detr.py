@@ -203,3 +203,54 @@ def test_inputs_are_left_as_they_were(tiny_config: CfgNode) -> None:
     image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
     build_model(tiny_config)([{"image": image.clone(), "instances": instances}])
     assert torch.equal(instances.gt_boxes.tensor, boxes)
+
+
+def test_groups_of_queries_do_not_see_each_other(tiny_config: CfgNode) -> None:
+    tiny_config.MODEL.DETR.QUERY_GROUPS = 3
+    tiny_config.MODEL.DETR.DROPOUT = 0.0
+    tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
+    model = build_model(tiny_config)
+    images = model.preprocess([make_input(64, 64, 0), make_input(64, 64, 0)])
+    with torch.no_grad():
+        logits, _ = model.predict(images)
+        model.query_embed.weight[10:20] += 1.0
+        disturbed, _ = model.predict(images)
+    assert logits.shape[2] == 30
+    assert torch.equal(logits[:, :, :10], disturbed[:, :, :10])
+    assert torch.equal(logits[:, :, 20:], disturbed[:, :, 20:])
+    assert not torch.allclose(logits[:, :, 10:20], disturbed[:, :, 10:20])
+
+
+def test_inference_keeps_the_first_group(tiny_config: CfgNode) -> None:
+    single = build_model(tiny_config).eval()
+    tiny_config.MODEL.DETR.QUERY_GROUPS = 3
+    grouped = build_model(tiny_config).eval()
+    state = single.state_dict()
+    state["query_embed.weight"] = torch.cat([state["query_embed.weight"], torch.randn(20, 32)])
+    grouped.load_state_dict(state)
+    image = [make_input(64, 64, 0)]
+    with torch.no_grad():
+        expected, result = single(image)[0]["instances"], grouped(image)[0]["instances"]
+    assert len(result) == 10
+    assert torch.equal(result.pred_boxes.tensor, expected.pred_boxes.tensor)
+
+
+def test_the_loss_of_groups_is_the_mean_of_their_losses(
+    tiny_config: CfgNode, batch: list[dict[str, Any]]
+) -> None:
+    tiny_config.MODEL.DETR.DROPOUT = 0.0
+    tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
+    tiny_config.MODEL.DETR.QUERY_GROUPS = 2
+    grouped = build_model(tiny_config)
+    tiny_config.MODEL.DETR.QUERY_GROUPS = 1
+    single = build_model(tiny_config)
+    losses = []
+    for group in (slice(0, 10), slice(10, 20)):
+        state = dict(grouped.state_dict())
+        state["query_embed.weight"] = state["query_embed.weight"][group]
+        single.load_state_dict(state)
+        losses.append(single(batch))
+    normalizers = grouped.loss_normalizers([batch])
+    for result in (grouped(batch), grouped(batch, normalizers=normalizers)):
+        for name, value in result.items():
+            torch.testing.assert_close(value, (losses[0][name] + losses[1][name]) / 2)
