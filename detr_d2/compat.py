@@ -8,6 +8,7 @@ NumPy and without its compiled operators. main needs none of this, and nothing i
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import re
 import sys
 import types
@@ -20,8 +21,8 @@ import PIL.Image
 
 _COMPILED_OPS = "detectron2._C"
 
-# Aliases of Python's types that NumPy 1.24 removed. `np.bool` is none of them: NumPy 2 has its own.
-_NUMPY_ALIASES: dict[str, type] = {"int": int, "float": float, "str": str, "object": object}
+# Aliases of Python's types that NumPy 1.24 removed. NumPy 2 has a `bool` of its own, which must stay.
+_NUMPY_ALIASES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "object": object}
 
 
 class _MissingOps(types.ModuleType):
@@ -164,6 +165,21 @@ def create_local_process_group(processes_per_machine: int) -> None:
         group = torch.distributed.new_group(ranks)
         if comm.get_rank() in ranks:
             comm._LOCAL_PROCESS_GROUP = group
+
+
+def distributed(model: Any, device_ids: list[int] | None) -> Any:
+    """Wrap a module for the process group; each process keeps its own buffers.
+
+    Args:
+        model: on its device.
+        device_ids: the process's GPU; None on the CPU (Detectron2's ``create_ddp_model`` names one always).
+    """
+    from torch.nn.parallel import DistributedDataParallel
+
+    # PyTorch 2.15 warns of the old name.
+    new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
+    options: dict[str, Any] = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
+    return DistributedDataParallel(model, device_ids=device_ids, **options)
 
 
 _import_detectron2()

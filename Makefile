@@ -1,0 +1,78 @@
+# make help lists the commands. Each does the set-up that it needs, once.
+
+VENV ?= .venv
+# A pip requirement or a folder to install as Detectron2. Kept until another is named;
+# "default" goes back to the one in detectron2.txt.
+DETECTRON2 ?=
+# 1 compiles Detectron2's operators, where its sources are there.
+DETECTRON2_OPS ?= 0
+
+SHELL := /bin/bash
+PY := $(VENV)/bin/python
+READY := $(VENV)/ready
+DEMO_CONFIG := configs/Shapes-Detection/detr_tiny.yaml
+DEMO_OUTPUT := output/demo
+
+# A command with its duration.
+timed = start=$$SECONDS; $(1) && echo "--- took $$((SECONDS - start)) s: $(2)"
+
+.PHONY: help setup demo test lint format clean FORCE
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    set up, generate shapes, train a small DETR on the CPU, evaluate it, draw what it found"
+	@echo "make test    set up, then lint, type check and tests"
+	@echo "make setup   make $(VENV); DETECTRON2=<pip requirement or folder> takes another Detectron2,"
+	@echo "             DETECTRON2=default goes back, DETECTRON2_OPS=1 compiles its operators,"
+	@echo "             PYTHON=<command> chooses the Python"
+	@echo "make lint    ruff and mypy only"
+	@echo "make format  let ruff put the code in order"
+	@echo "make clean   remove $(VENV) and caches; datasets/ and output/ stay"
+
+# Set up again when requirements changed, when another Detectron2 is asked for than the one installed, or
+# when it is a folder with something new in it.
+ifneq ($(DETECTRON2),)
+ifneq ($(DETECTRON2),$(shell cat $(VENV)/detectron2-requirement 2>/dev/null))
+$(READY): FORCE
+else ifneq ($(shell test -d '$(DETECTRON2)' && find '$(DETECTRON2)' -name '*.py' -newer $(READY) | head -n 1),)
+$(READY): FORCE
+endif
+endif
+$(READY): constraints.txt detectron2.txt setup.py scripts/setup.sh
+	@VENV='$(VENV)' PYTHON='$(PYTHON)' DETECTRON2='$(DETECTRON2)' DETECTRON2_OPS='$(DETECTRON2_OPS)' \
+		scripts/setup.sh
+	@touch $@
+
+setup: $(READY)
+
+demo: $(READY)
+	@$(call timed,$(PY) -m detr_d2.tools.generate_shapes,shapes generated)
+	@$(call timed,$(PY) train_net.py --config-file $(DEMO_CONFIG) OUTPUT_DIR $(DEMO_OUTPUT),trained and evaluated)
+	@$(call timed,$(PY) -m detr_d2.tools.draw_predictions --config-file $(DEMO_CONFIG) \
+		--weights $(DEMO_OUTPUT)/model_final.pth --dataset shapes_val \
+		--output $(DEMO_OUTPUT)/predictions.png,predictions drawn)
+	@$(call timed,$(PY) -m detr_d2.tools.plot_training $(DEMO_OUTPUT) --output $(DEMO_OUTPUT)/curves.png,curves drawn)
+	@echo
+	@echo "Ground truth beside predictions: $(DEMO_OUTPUT)/predictions.png"
+	@echo "Loss and AP curves:              $(DEMO_OUTPUT)/curves.png"
+	@echo "Weights:                         $(DEMO_OUTPUT)/model_final.pth"
+	@echo "Try next:"
+	@echo "  $(PY) train_net.py --config-file $(DEMO_CONFIG) --eval-only MODEL.WEIGHTS $(DEMO_OUTPUT)/model_final.pth"
+	@echo "  $(VENV)/bin/tensorboard --logdir $(DEMO_OUTPUT)"
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+test: lint
+	@echo "Detectron2: $$(cat $(VENV)/detectron2-requirement)"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4
+
+format: $(READY)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+"""Training and evaluation: trainer, optimizer, hooks, launch."""
+
+from .ema import ModelEma
+from .launch import launch
+from .optimizer import build_lr_scheduler, build_optimizer
+from .setup import argument_parser, load_config, setup
+from .trainer import DetrTrainer
+
+__all__ = [
+    "DetrTrainer",
+    "ModelEma",
+    "argument_parser",
+    "build_lr_scheduler",
+    "build_optimizer",
+    "launch",
+    "load_config",
+    "setup",
+]

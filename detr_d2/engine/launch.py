@@ -1,0 +1,119 @@
+"""Starts the processes of a training or evaluation: one, several GPUs, CPU processes, or torchrun's."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+
+from ..compat import create_local_process_group
+from .errors import explained_errors
+from .setup import check_device, load_config
+
+_TIMEOUT = timedelta(minutes=30)
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+MainFunction = Callable[[argparse.Namespace], Any]
+
+
+def launch(main: MainFunction, args: argparse.Namespace) -> Any:
+    """Run ``main(args)`` in as many processes as the command line asks for.
+
+    Under ``torchrun`` this process is one of its group. Else ``--num-gpus`` (NCCL) or ``--num-processes``
+    (CPU, gloo) are started on this machine, of ``--num-machines``. An error that a user can cause ends
+    the program with one line.
+
+    Args:
+        main: a function of a module, so that other processes can import it.
+        args: of :func:`~detr_d2.engine.setup.argument_parser`.
+
+    Returns:
+        what ``main`` returns, where this process runs it itself.
+    """
+    with explained_errors():
+        cfg = load_config(args)
+        check_device(cfg, args.num_gpus, args.num_processes)
+        if all(name in os.environ for name in _TORCHRUN):
+            return _run_in_torchrun(main, args, cfg)
+        local_size = args.num_gpus or args.num_processes or 1
+        if local_size * args.num_machines == 1:
+            return main(args)
+        url = _rendezvous(args)
+    try:
+        mp.start_processes(
+            _run_worker,
+            args=(main, args, cfg.MODEL.DEVICE, local_size, url),
+            nprocs=local_size,
+            start_method="spawn",
+        )
+    except mp.ProcessExitedException as error:
+        sys.exit(error.exit_code or 1)  # the process has said why
+    return None
+
+
+def _rendezvous(args: argparse.Namespace) -> str:
+    """Where the processes meet."""
+    if args.dist_url != "auto":
+        return args.dist_url
+    if args.num_machines > 1:
+        raise ValueError(f"--num-machines {args.num_machines} needs --dist-url tcp://HOST:PORT of machine 0")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+def _run_worker(
+    local_rank: int, main: MainFunction, args: argparse.Namespace, device: str, local_size: int, url: str
+) -> None:
+    rank = args.machine_rank * local_size + local_rank
+    world_size = args.num_machines * local_size
+    with explained_errors():
+        _join(device, local_rank, local_size, init_method=url, rank=rank, world_size=world_size)
+        try:
+            main(args)
+        finally:
+            dist.destroy_process_group()
+
+
+def _run_in_torchrun(main: MainFunction, args: argparse.Namespace, cfg: CfgNode) -> Any:
+    _join(
+        cfg.MODEL.DEVICE,
+        int(os.environ["LOCAL_RANK"]),
+        int(os.environ["LOCAL_WORLD_SIZE"]),
+        init_method="env://",
+    )
+    try:
+        return main(args)
+    finally:
+        dist.destroy_process_group()
+
+
+def _join(device: str, local_rank: int, local_size: int, **group: Any) -> None:
+    """Make this process one of the group, with its GPU or its share of the CPU's cores.
+
+    Raises:
+        ValueError: there are fewer GPUs than processes on this machine.
+    """
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        if local_size > torch.cuda.device_count():
+            raise ValueError(
+                f"{local_size} processes for {torch.cuda.device_count()} GPUs on this machine: start fewer, "
+                "or add MODEL.DEVICE cpu"
+            )
+        torch.cuda.set_device(local_rank)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT, **group)
+    create_local_process_group(local_size)
+    comm.synchronize()

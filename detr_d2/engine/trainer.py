@@ -1,0 +1,293 @@
+"""The trainer: Detectron2's ``DefaultTrainer`` with the parts that a DETR needs, and exact resume."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
+from detectron2.evaluation import DatasetEvaluator, verify_results
+from detectron2.modeling import build_model
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+from detectron2.utils.logger import setup_logger
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from ..checkpoint import DetrCheckpointer, warn_of_random_frozen_backbone
+from ..compat import distributed
+from ..data.loader import build_detr_test_loader, build_detr_train_loader
+from ..evaluation import build_evaluator
+from .ema import ModelEma
+from .errors import USER_ERRORS, message
+from .hooks import BestCheckpointHook, EmaHook, LearningRateHook
+from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
+from .seeding import draw_seed, seed_iteration
+from .train_step import TrainStep, amp_dtype
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class DetrTrainer(DefaultTrainer):
+    """Trains, evaluates and checkpoints what a config describes.
+
+    Use it as Detectron2's: ``trainer = DetrTrainer(cfg); trainer.resume_or_load(resume); trainer.train()``.
+
+    Training k iterations, stopping in whatever way, and resuming gives on the CPU the same bits as
+    never having stopped: a checkpoint holds weights, optimizer, schedule, gradient scaler, averaged
+    weights, seed and iteration, and every random number and batch follows from seed and iteration.
+    With SOLVER.EMA on, a checkpoint's ``model`` is the averaged weights, which are also what is
+    evaluated; the raw ones are in the training state.
+
+    Raises:
+        ValueError: a key of the config has a value that cannot be used.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        TrainerBase.__init__(self)  # DefaultTrainer's own would build other parts
+        for name in ("detectron2", "detr_d2"):
+            if not logging.getLogger(name).isEnabledFor(logging.INFO):
+                setup_logger(name=name)
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        if cfg.TEST.PRECISE_BN.ENABLED:
+            raise ValueError("TEST.PRECISE_BN.ENABLED is True, but detr_d2 does not support it")
+        self.cfg = cfg
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.seed = draw_seed(cfg.SEED)
+        self._resumed_facts: dict[str, int] = {}
+
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        self.ema = ModelEma(model, cfg.SOLVER.EMA.DECAY) if cfg.SOLVER.EMA.ENABLED else None
+        self.checkpointer = DetrCheckpointer(
+            model,
+            cfg.OUTPUT_DIR,
+            weights=self.ema.average if self.ema else None,
+            metadata=lambda: class_names(cfg),
+            trainer=weakref.proxy(self),
+        )
+        self._trainer = TrainStep(
+            _in_process_group(model),
+            optimizer,
+            accumulation_steps=cfg.SOLVER.ACCUMULATION_STEPS,
+            amp_dtype=amp_dtype(cfg),
+            clip_gradients=build_gradient_clipper(cfg),
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.register_hooks(self.build_hooks())
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Go on from the last checkpoint in OUTPUT_DIR if asked to and there is one, else load MODEL.WEIGHTS.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the checkpoint cannot be used, or holds no training state.
+        """
+        resumes = resume and self.checkpointer.has_checkpoint()
+        if resume and not resumes:
+            _LOGGER.info("%s holds no checkpoint to resume from: starting anew", self.cfg.OUTPUT_DIR)
+        self._resumed_facts = {}
+        self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        if resumes:
+            if not self._resumed_facts:
+                raise ValueError(
+                    f"cannot resume: {self.checkpointer.get_checkpoint_file()} holds no training state of "
+                    "detr_d2. Give it as MODEL.WEIGHTS, without --resume and with another OUTPUT_DIR"
+                )
+            self.start_iter = self.iter + 1
+            if self._best is not None:
+                self._best.load_record()
+            return
+        if self.ema is not None:
+            self.ema.restart()
+        warn_of_random_frozen_backbone(self.checkpointer.model, self.checkpointer.loaded)
+
+    def train(self) -> dict[str, Any] | None:
+        """Run the iterations from ``start_iter`` to ``max_iter``.
+
+        Returns:
+            the last evaluation's results where TEST.EXPECTED_RESULTS is set, which they must meet.
+
+        Raises:
+            FloatingPointError: a loss is not finite; names iteration, losses and image files.
+        """
+        self._trainer.read_from(self.build_train_loader(self.cfg, self.start_iter, self.seed))
+        self._compare_facts()
+        _LOGGER.info("Training from iteration %d to %d", self.start_iter, self.max_iter)
+        self.iter = self.start_iter
+        with EventStorage(self.start_iter) as self.storage:
+            try:
+                self.before_train()
+                for iteration in range(self.start_iter, self.max_iter):
+                    self.iter = iteration
+                    self.before_step()
+                    self.run_step()
+                    self.after_step()
+                self._trainer.finish()
+                self.iter += 1  # tells the hooks that the training ended well
+            except USER_ERRORS as error:
+                _LOGGER.error("Training stopped: %s", message(error))
+                raise
+            except Exception:
+                _LOGGER.exception("Training stopped by an error:")
+                raise
+            finally:
+                self.after_train()
+        if self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+            verify_results(self.cfg, self._last_eval_results)
+            return self._last_eval_results
+        return None
+
+    def run_step(self) -> None:
+        """One iteration, with random numbers that follow from the seed and its number."""
+        seed_iteration(self.seed, self.iter)
+        self._trainer.iter = self.iter
+        self._trainer.run_step()
+
+    def build_hooks(self) -> list[HookBase]:
+        """Detectron2's hooks and ours, in the order in which they run."""
+        cfg = self.cfg
+        self._best: BestCheckpointHook | None = None
+        ret: list[HookBase] = [hooks.IterationTimer()]
+        if self.ema is not None:
+            ret.append(EmaHook(self.ema))
+        ret.append(LearningRateHook())
+        # Before the evaluation: if that fails, the training is not lost.
+        if comm.is_main_process():
+            ret.append(hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD))
+        ret.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate))
+        if comm.is_main_process():
+            metric = cfg.TEST.BEST_METRIC
+            if metric and cfg.DATASETS.TEST:
+                # With several data sets Detectron2 puts their names before; the first one decides.
+                names = [metric, f"{cfg.DATASETS.TEST[0]}/{metric}"]
+                self._best = BestCheckpointHook(self.checkpointer, names)
+                ret.append(self._best)
+            ret.append(hooks.PeriodicWriter(self.build_writers(), period=20))
+        return ret
+
+    def _evaluate(self) -> dict[str, Any]:
+        self._trainer.finish()
+        if self.ema is None:
+            self._last_eval_results = self.test(self.cfg, self.model)
+        else:
+            with self.ema.applied():
+                self._last_eval_results = self.test(self.cfg, self.model)
+        return self._last_eval_results
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs besides the checkpoint's ``model``."""
+        state = TrainerBase.state_dict(self)
+        state["_trainer"] = self._trainer.state_dict()
+        state["seed"] = self.seed
+        state["data"] = self._data_facts()
+        if self.ema is not None:
+            state["ema"] = self.ema.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`, after the checkpoint's ``model`` was loaded.
+
+        Raises:
+            ValueError: it is of another trainer, or of another configuration's optimizer.
+        """
+        if not ({"data", "_trainer"} <= state.keys() and "optimizer" in state["_trainer"]):
+            return  # resume_or_load() says so
+        TrainerBase.load_state_dict(self, state)
+        self._trainer.load_state_dict(state["_trainer"])
+        self._resumed_facts = state["data"]
+        if self.cfg.SEED < 0:
+            self.seed = state["seed"]
+        elif state["seed"] != self.cfg.SEED:
+            _LOGGER.warning("SEED is %d, but the checkpoint has %d", self.cfg.SEED, state["seed"])
+        averaged = state.get("ema")
+        if self.ema is not None and averaged is not None:
+            self.ema.load_state_dict(averaged)
+        elif self.ema is not None:
+            self.ema.restart()
+            _LOGGER.warning("SOLVER.EMA is on, but the checkpoint has no average: averaging starts here")
+        elif averaged is not None:
+            self.checkpointer.model.load_state_dict(averaged["raw_model"])
+            _LOGGER.warning("SOLVER.EMA is off: going on with the checkpoint's raw weights, not the averaged")
+
+    def _data_facts(self) -> dict[str, int]:
+        """What the loader's position depends on."""
+        solver = self.cfg.SOLVER
+        facts = {
+            "SOLVER.IMS_PER_BATCH": solver.IMS_PER_BATCH,
+            "SOLVER.ACCUMULATION_STEPS": solver.ACCUMULATION_STEPS,
+            "number of processes": comm.get_world_size(),
+        }
+        dataset = getattr(self._trainer.data_loader, "dataset", None)
+        if dataset is not None:
+            facts["images in the data set"] = len(dataset)
+        return facts
+
+    def _compare_facts(self) -> None:
+        was, now = self._resumed_facts, self._data_facts()
+        changed = [
+            f"{key}: {was[key]} -> {now[key]}" for key in was.keys() & now.keys() if was[key] != now[key]
+        ]
+        if changed:
+            _LOGGER.warning(
+                "Resuming with other data than before (%s): which images come next is not what an "
+                "uninterrupted training would have seen",
+                ", ".join(changed),
+            )
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Detectron2's ``build_model``, with one line on the model's size."""
+        model = build_model(cfg)
+        total = sum(p.numel() for p in model.parameters())
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        name = cfg.MODEL.META_ARCHITECTURE
+        _LOGGER.info("%s: %.2f million parameters, %.2f million trained", name, total / 1e6, trained / 1e6)
+        return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
+        return build_lr_scheduler(cfg, optimizer)
+
+    @classmethod
+    def build_train_loader(
+        cls, cfg: CfgNode, start_iter: int = 0, seed: int | None = None
+    ) -> Iterable[list[dict[str, Any]]]:
+        """An endless loader of micro-batches, from those of iteration ``start_iter`` on."""
+        return build_detr_train_loader(cfg, start_iter=start_iter, seed=seed)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
+        return build_detr_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """The evaluator that the data set names; its files go to OUTPUT_DIR/inference."""
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name if len(cfg.DATASETS.TEST) > 1 else "")
+        return build_evaluator(cfg, dataset_name, folder)
+
+
+def _in_process_group(model: nn.Module) -> nn.Module:
+    """The model as part of the process group, if there is one."""
+    if comm.get_world_size() == 1:
+        return model
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    return distributed(model, [comm.get_local_rank()] if on_gpu else None)
+
+
+def class_names(cfg: CfgNode) -> dict[str, list[str]]:
+    """Names of the things and stuff of the first data set, as far as its metadata has them."""
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    metadata = MetadataCatalog.get(names[0]).as_dict() if names else {}
+    return {key: list(metadata[key]) for key in ("thing_classes", "stuff_classes") if key in metadata}

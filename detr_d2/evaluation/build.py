@@ -1,0 +1,50 @@
+"""Evaluators by the ``evaluator_type`` that a data set's metadata names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+
+from ..compat import has_compiled_ops
+
+EvaluatorBuilder = Callable[[CfgNode, str, str], DatasetEvaluator]
+
+_BUILDERS: dict[str, EvaluatorBuilder] = {}
+
+
+def register_evaluator(evaluator_type: str) -> Callable[[EvaluatorBuilder], EvaluatorBuilder]:
+    """Decorator: build the evaluators of data sets of this type with the decorated function.
+
+    It takes the config, the data set's name and the folder for its files.
+    """
+
+    def register(builder: EvaluatorBuilder) -> EvaluatorBuilder:
+        _BUILDERS[evaluator_type] = builder
+        return builder
+
+    return register
+
+
+def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+    """The evaluator of a registered data set.
+
+    Raises:
+        ValueError: the data set's metadata names no evaluator, or one that is not registered.
+    """
+    evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type")
+    if evaluator_type not in _BUILDERS:
+        has = "no evaluator_type" if evaluator_type is None else f"evaluator_type {evaluator_type!r}"
+        raise ValueError(
+            f"data set {dataset_name!r} cannot be evaluated: its metadata has {has}, known are "
+            f"{', '.join(sorted(_BUILDERS))}. Set it with MetadataCatalog.get({dataset_name!r}), or add an "
+            "evaluator with detr_d2.evaluation.register_evaluator"
+        )
+    return _BUILDERS[evaluator_type](cfg, dataset_name, output_folder)
+
+
+@register_evaluator("coco")
+def _coco(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+    return COCOEvaluator(dataset_name, output_dir=output_folder, use_fast_impl=has_compiled_ops())

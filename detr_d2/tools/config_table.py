@@ -1,0 +1,259 @@
+"""Table of the config keys, made from ``detr_d2/config.py``: ``python -m detr_d2.tools.config_table``.
+
+The comment directly above an assignment says what the key does. A comment with an empty line below it
+is the heading of the keys that follow.
+"""
+
+import argparse
+import ast
+import io
+import sys
+import tokenize
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode, get_cfg
+
+from .. import config as config_module
+
+BEGIN = "<!-- config table: begin -->"
+END = "<!-- config table: end -->"
+
+
+@dataclass(frozen=True)
+class ConfigKey:
+    """One row of the table.
+
+    Attributes:
+        name: full name, such as ``MODEL.DETR.NHEADS``.
+        default: the value that is assigned.
+        description: the comment above the assignment, on one line.
+        section: the last heading above the assignment, "" if there is none.
+    """
+
+    name: str
+    default: Any
+    description: str
+    section: str
+
+
+def read_config_keys(source: str, file_name: str = "config.py") -> list[ConfigKey]:
+    """Find the keys that functions set on their first parameter, in the order of the file.
+
+    Names for a part of the config (``detr = cfg.MODEL.DETR``) are followed; new nodes
+    (``cfg.MODEL.DETR = CfgNode()``) are no keys.
+
+    Args:
+        source: Python code.
+        file_name: named in errors.
+
+    Raises:
+        ValueError: a key has no comment, or a default that is not a literal, or is set twice; the line
+            is named.
+    """
+    lines = source.splitlines()
+    comments = _comments(source)
+    headings = {
+        line: text
+        for line, text in _blocks(comments)
+        if line < len(lines) and not lines[line].strip()  # lines[line] is the line below
+    }
+    keys: list[ConfigKey] = []
+    for function in ast.parse(source).body:
+        if not isinstance(function, ast.FunctionDef) or not function.args.args:
+            continue
+        paths: dict[str, str] = {function.args.args[0].arg: ""}
+        for statement in function.body:
+            for target, value in _assignments(statement):
+                if isinstance(target, ast.Name):
+                    alias = _path(value, paths)
+                    if alias is not None:
+                        paths[target.id] = alias
+                    continue
+                name = _path(target, paths)
+                if name is None or _is_node(value):
+                    continue
+                where = f"{file_name}, line {statement.lineno}: {name}"
+                try:
+                    default = ast.literal_eval(value)
+                except ValueError as error:
+                    raise ValueError(
+                        f"{where} has a default that is not a literal: write the value"
+                    ) from error
+                if any(key.name == name for key in keys):
+                    raise ValueError(f"{where} is set a second time: remove one of the two")
+                description = _comment_above(statement.lineno, comments)
+                if not description:
+                    raise ValueError(f"{where} has no comment: say in the line above what it does")
+                above = [line for line in headings if function.lineno < line < statement.lineno]
+                section = headings[max(above)] if above else ""
+                keys.append(ConfigKey(name, default, description, section))
+    return keys
+
+
+def _comments(source: str) -> dict[int, str]:
+    """Return the text of every line that is only a comment, by line number."""
+    return {
+        token.start[0]: token.string.lstrip("#").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip()
+    }
+
+
+def _blocks(comments: dict[int, str]) -> Iterator[tuple[int, str]]:
+    """Yield (last line, text) of each run of comment lines."""
+    for line in comments:
+        if line + 1 not in comments:
+            yield line, _comment_above(line + 1, comments)
+
+
+def _comment_above(line: int, comments: dict[int, str]) -> str:
+    """Return the run of comment lines that ends directly above ``line``, joined with spaces."""
+    texts: list[str] = []
+    while line - 1 in comments:
+        line -= 1
+        texts.insert(0, comments[line])
+    return " ".join(texts)
+
+
+def _assignments(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr]]:
+    if isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            yield target, statement.value
+    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        yield statement.target, statement.value
+
+
+def _path(expression: ast.expr, paths: dict[str, str]) -> str | None:
+    """Return the dotted name below the config that ``cfg.A.B`` stands for, or None."""
+    if isinstance(expression, ast.Name):
+        return paths.get(expression.id)
+    if isinstance(expression, ast.Attribute):
+        parent = _path(expression.value, paths)
+        if parent is not None:
+            return f"{parent}.{expression.attr}" if parent else expression.attr
+    return None
+
+
+def _is_node(expression: ast.expr) -> bool:
+    return isinstance(expression, ast.Call) and ast.unparse(expression.func).endswith(("CfgNode", "CN"))
+
+
+def markdown_table(keys: Sequence[ConfigKey], stock: CfgNode) -> str:
+    """Return the keys as Markdown, one table for each section.
+
+    Args:
+        keys: what :func:`read_config_keys` returns.
+        stock: Detectron2's own config; keys that it has too are marked.
+    """
+    parts: list[str] = []
+    section: str | None = None
+    for key in keys:
+        if key.section != section:
+            section = key.section
+            heading = [f"**{section}**", ""] if section else []
+            parts += ["", *heading, "| Key | Default | What it does |", "|---|---|---|"]
+        mark = " *" if _has_key(stock, key.name) else ""
+        cells = (f"`{key.name}`{mark}", f"`{_yaml(key.default)}`", _escape(key.description))
+        parts.append("| " + " | ".join(cells) + " |")
+    marked = any(_has_key(stock, key.name) for key in keys)
+    note = ["", "\\* a key of Detectron2's own, to which detr_d2 gives this default."] if marked else []
+    return "\n".join(parts + note).strip() + "\n"
+
+
+def _has_key(cfg: CfgNode, name: str) -> bool:
+    node: Any = cfg
+    for part in name.split("."):
+        if not isinstance(node, CfgNode) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _yaml(value: Any) -> str:
+    """Write a default as one would in a YAML file or on the command line."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_yaml(element) for element in value) + "]"
+    return str(value)
+
+
+def _escape(text: str) -> str:
+    """Keep Markdown from reading a description's characters as its own."""
+    for character in "\\|*_<>":
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+def config_table() -> str:
+    """Return the table of detr_d2's keys, in Markdown.
+
+    Raises:
+        ValueError: a key in ``detr_d2/config.py`` has no comment.
+    """
+    file = Path(config_module.__file__)
+    return markdown_table(read_config_keys(file.read_text(encoding="utf-8"), str(file)), get_cfg())
+
+
+def replace_table(document: str, table: str, file_name: str = "README.md") -> str:
+    """Return a document with the table between its two marker lines.
+
+    Raises:
+        ValueError: the document has not exactly one of each marker, in the right order.
+    """
+    if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
+        raise ValueError(f"{file_name} must hold the line {BEGIN} and, below it, the line {END}, once each")
+    before, rest = document.split(BEGIN)
+    return f"{before}{BEGIN}\n{table.strip()}\n{END}{rest.split(END)[1]}"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m detr_d2.tools.config_table",
+        description="Print the table of config keys, or keep it up to date in a Markdown file.",
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--write", metavar="FILE", help="put the table between the file's markers")
+    mode.add_argument("--check", metavar="FILE", help="fail where the table in the file is not up to date")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments; None takes the process's own.
+
+    Returns:
+        Exit status: 0; 1 where ``--check`` finds an old table; 2 where something cannot be used.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        table = config_table()
+        name = args.write or args.check
+        if name is None:
+            print(table, end="")
+            return 0
+        document = Path(name).read_text(encoding="utf-8")
+        updated = replace_table(document, table, name)
+        if args.check and updated != document:
+            print(
+                f"{name}: the table of config keys is out of date; "
+                f"run `python -m detr_d2.tools.config_table --write {name}`",
+                file=sys.stderr,
+            )
+            return 1
+        if args.write and updated != document:
+            Path(name).write_text(updated, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""What the commands that run a trained model share: configuration, weights, predictions of single images."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.modeling import build_model
+from detectron2.structures import Instances
+from detectron2.utils.file_io import PathManager
+from torch import nn
+
+from ..checkpoint import DetrCheckpointer
+from ..config import add_detr_config
+from ..data import DataError, load_dataset, register_coco_json
+from ..data.dataset_mapper import build_mapper
+
+Record = dict[str, Any]
+
+
+class CommandError(Exception):
+    """Something that the user can put right; its message is all that is shown."""
+
+
+def load_config(
+    config_file: str, opts: Sequence[str] = (), weights: str | None = None, device: str | None = None
+) -> CfgNode:
+    """Read a config for inference and register its data sets.
+
+    Args:
+        config_file: YAML file, with ``_BASE_`` inheritance.
+        opts: KEY VALUE pairs that change it.
+        weights: replaces ``MODEL.WEIGHTS``.
+        device: replaces ``MODEL.DEVICE``.
+
+    Returns:
+        The frozen config.
+
+    Raises:
+        CommandError: a file, key, value or device does not exist, or there are no weights.
+    """
+    if not os.path.isfile(config_file):
+        raise CommandError(f"config file {config_file} does not exist")
+    if len(opts) % 2:
+        raise CommandError(f"changes to the config are KEY VALUE pairs, and {opts[-1]!r} has no partner")
+    cfg = get_cfg()
+    add_detr_config(cfg)
+    try:
+        cfg.merge_from_file(config_file)
+        cfg.merge_from_list(list(opts))
+    except (KeyError, ValueError, AssertionError) as error:
+        reason = error.args[0] if error.args else error
+        raise CommandError(f"config {config_file} {' '.join(opts)}".rstrip() + f": {reason}") from error
+    if weights is not None:
+        cfg.MODEL.WEIGHTS = weights
+    if device is not None:
+        cfg.MODEL.DEVICE = device
+    if not cfg.MODEL.WEIGHTS:
+        raise CommandError("no weights: name a checkpoint with --weights (or MODEL.WEIGHTS)")
+    if "://" not in cfg.MODEL.WEIGHTS and not PathManager.isfile(cfg.MODEL.WEIGHTS):
+        raise CommandError(
+            f"the checkpoint {cfg.MODEL.WEIGHTS} does not exist: train first, or correct --weights"
+        )
+    if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
+        raise CommandError(
+            f"the device {cfg.MODEL.DEVICE!r} was asked for, but PyTorch finds no GPU: add --device cpu"
+        )
+    register_coco_json(cfg)
+    cfg.freeze()
+    return cfg
+
+
+class ImagePredictor:
+    """Called with a data-set record, returns what the model finds in its image.
+
+    The record needs ``file_name``, ``height`` and ``width`` (pixels). The image is read and resized as in
+    evaluation. The result is ``Instances`` on the CPU with ``pred_boxes`` in the original image's
+    coordinates, ``scores`` and ``pred_classes``.
+
+    Attributes:
+        model: in evaluation mode, on ``MODEL.DEVICE``.
+        class_names: of the data set that the weights were trained on, as the checkpoint file tells;
+            empty where it does not.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        """Build the config's model with the weights ``MODEL.WEIGHTS``.
+
+        Raises:
+            CommandError: the file is not a checkpoint that can be read safely.
+        """
+        self.model: nn.Module = build_model(cfg)
+        try:
+            extra = DetrCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
+        except (OSError, ValueError):
+            raise  # these say what is wrong already
+        except Exception as error:  # reading bytes that are no pickle fails in any way
+            raise CommandError(
+                f"{cfg.MODEL.WEIGHTS} cannot be read as a checkpoint, a file of tensors that training saved "
+                f"({type(error).__name__}): it is damaged, incomplete, or something else"
+            ) from error
+        self.model.eval()
+        self.class_names: list[str] = list(extra.get("metadata", {}).get("thing_classes", ()))
+        self._mapper = build_mapper(cfg, is_train=False)
+
+    def __call__(self, record: Record) -> Instances:
+        with torch.inference_mode():
+            instances: Instances = self.model([self._mapper(dict(record))])[0]["instances"]
+        return instances.to("cpu")
+
+
+def class_metadata(cfg: CfgNode, class_names: Sequence[str] = ()) -> Metadata:
+    """Return metadata with class names for images that belong to no data set.
+
+    Args:
+        cfg: names the data sets whose metadata are looked at: ``DATASETS.TEST``, then ``DATASETS.TRAIN``.
+        class_names: those of the checkpoint, which come first; a data set's colours are used where it has
+            the same classes.
+
+    Returns:
+        Metadata without names where neither the checkpoint nor a data set that is there has any; classes
+        are then shown as "class N".
+    """
+    names = list(class_names)
+    for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
+        metadata = MetadataCatalog.get(dataset)
+        if metadata.get("thing_classes", None) is None and dataset in DatasetCatalog.list() and not names:
+            try:
+                load_dataset(dataset)  # COCO's json files are where Detectron2 finds the names
+            except DataError:
+                continue
+        known = list(metadata.get("thing_classes", None) or ())
+        if known and known == (names or known):
+            return metadata
+    return Metadata(thing_classes=names) if names else Metadata()

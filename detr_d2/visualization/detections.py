@@ -1,0 +1,119 @@
+"""The boxes that are drawn: read from data-set records and from a model's ``Instances``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.structures import Boxes, BoxMode, Instances, pairwise_ioa, pairwise_iou
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """N boxes of one image.
+
+    Attributes:
+        boxes: (N, 4) corners (x0, y0, x1, y1) in pixels of the original image.
+        classes: (N,) contiguous class indices.
+        crowd: (N,) True for annotations that stand for a group of objects.
+        scores: (N,) in [0, 1], or None for ground truth.
+    """
+
+    boxes: FloatArray
+    classes: IntArray
+    crowd: BoolArray
+    scores: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def detections_from_record(record: Mapping[str, Any]) -> Detections:
+    """Read the annotated boxes of a record in Detectron2's data-set format.
+
+    A record without ``annotations`` gives no boxes.
+
+    Raises:
+        ValueError: an annotation has no box or no class; the record's file and the annotation's
+            position are named.
+    """
+    boxes, classes, crowd = [], [], []
+    for position, annotation in enumerate(record.get("annotations") or ()):
+        missing = [key for key in ("bbox", "bbox_mode", "category_id") if key not in annotation]
+        if missing:
+            raise ValueError(
+                f"{record.get('file_name', 'record without file_name')}: annotation {position} has no "
+                f"{' and no '.join(missing)}; every annotation needs a box, its mode and a class"
+            )
+        boxes.append(BoxMode.convert(list(annotation["bbox"]), annotation["bbox_mode"], BoxMode.XYXY_ABS))
+        classes.append(annotation["category_id"])
+        crowd.append(bool(annotation.get("iscrowd", 0)))
+    return Detections(
+        boxes=np.asarray(boxes, dtype=np.float64).reshape(-1, 4),
+        classes=np.asarray(classes, dtype=np.int64),
+        crowd=np.asarray(crowd, dtype=np.bool_),
+    )
+
+
+def detections_from_instances(instances: Instances, score_threshold: float) -> Detections:
+    """Keep the predictions at or above a score, best first.
+
+    Args:
+        instances: ``pred_boxes``, ``scores`` and ``pred_classes`` of one image, on any device.
+        score_threshold: in [0, 1].
+    """
+    scores = instances.scores.detach().float().cpu().numpy().astype(np.float64)
+    boxes = instances.pred_boxes.tensor.detach().float().cpu().numpy().astype(np.float64)
+    classes = instances.pred_classes.detach().cpu().numpy().astype(np.int64)
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] >= score_threshold]
+    return Detections(
+        boxes=boxes[order].reshape(-1, 4),
+        classes=classes[order],
+        crowd=np.zeros(len(order), dtype=np.bool_),
+        scores=scores[order],
+    )
+
+
+def match_detections(
+    truth: Detections, predictions: Detections, iou_threshold: float = 0.5
+) -> tuple[BoolArray, BoolArray]:
+    """Say which objects were found and which predictions found one, as COCO's evaluation does.
+
+    In order of score each prediction takes the free object of its class with the largest IoU, if that
+    is at least ``iou_threshold``. Predictions that found nothing but lie inside a crowd region of their
+    class (by at least ``iou_threshold`` of their area) count as right; crowd regions count as found.
+
+    Args:
+        truth: N objects.
+        predictions: M predictions, best first.
+        iou_threshold: in (0, 1].
+
+    Returns:
+        (N,) found, (M,) right.
+    """
+    found, right = truth.crowd.copy(), np.zeros(len(predictions), dtype=np.bool_)
+    if not len(truth) or not len(predictions):
+        return found, right
+    truth_boxes, predicted_boxes = (
+        Boxes(torch.from_numpy(detections.boxes).float()) for detections in (truth, predictions)
+    )
+    iou = pairwise_iou(truth_boxes, predicted_boxes).numpy()  # N x M
+    inside = pairwise_ioa(truth_boxes, predicted_boxes).numpy()  # N x M, over the prediction's area
+    same_class = truth.classes[:, None] == predictions.classes[None, :]
+    for column in range(len(predictions)):
+        free = same_class[:, column] & ~found
+        overlaps = np.where(free, iou[:, column], -1.0)
+        best = int(overlaps.argmax())
+        if overlaps[best] >= iou_threshold:
+            found[best] = right[column] = True
+        else:
+            crowd = same_class[:, column] & truth.crowd
+            right[column] = bool((inside[crowd, column] >= iou_threshold).any())
+    return found, right

@@ -1,0 +1,106 @@
+"""Reads ``metrics.json``, the file that Detectron2's ``JSONWriter`` appends to while a model trains."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingMetrics:
+    """Numbers of one training run.
+
+    Attributes:
+        by_iteration: the metrics written at each iteration, in ascending order of iterations.
+        broken_lines: numbers (from 1) of the lines of which some part could not be read.
+    """
+
+    by_iteration: dict[int, dict[str, float]]
+    broken_lines: tuple[int, ...] = ()
+
+    def names(self) -> list[str]:
+        """Return the metrics' names in alphabetical order."""
+        return sorted({name for metrics in self.by_iteration.values() for name in metrics})
+
+    def series(self, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the iterations at which a metric was written, (N,), and its values, (N,); NaN included."""
+        points = [(step, metrics[name]) for step, metrics in self.by_iteration.items() if name in metrics]
+        steps = np.asarray([step for step, _ in points], dtype=np.int64)
+        return steps, np.asarray([value for _, value in points], dtype=np.float64)
+
+
+def read_metrics(path: str | Path) -> TrainingMetrics:
+    """Read a metrics file, also one of a run that was killed and resumed.
+
+    Where iterations start again at an earlier one, the run was resumed there: what the file said
+    before about that iteration and later ones is replaced. A line that a kill cut off is left out
+    (what a resumed run wrote behind it on the same line is kept) and reported once in the log.
+
+    Args:
+        path: the file, or the folder (``OUTPUT_DIR``) that holds ``metrics.json``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no line of the file holds metrics.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "metrics.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file} does not exist: give the OUTPUT_DIR of a training run, or its metrics.json "
+            "(it is first written after 20 iterations)"
+        )
+    by_iteration: dict[int, dict[str, float]] = {}
+    broken: list[int] = []
+    last = -1
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        entry = _parse(line)
+        if entry is None:
+            broken.append(number)
+            # A run killed in the middle of a line and resumed: the new line follows on the same one.
+            entry = _parse(line[line.rfind("{") :]) if line.rfind("{") > 0 else None
+            if entry is None:
+                continue
+        iteration, metrics = entry
+        if iteration < last:
+            by_iteration = {step: kept for step, kept in by_iteration.items() if step < iteration}
+        by_iteration.setdefault(iteration, {}).update(metrics)
+        last = iteration
+    if not by_iteration:
+        raise ValueError(
+            f"{file} holds no metrics: every line should be a JSON object with an iteration, "
+            "as Detectron2's JSONWriter writes it"
+        )
+    if broken:
+        _LOGGER.warning(
+            "%s: %d line(s) cut off or unreadable and left out: %s",
+            file,
+            len(broken),
+            ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else ""),
+        )
+    return TrainingMetrics(dict(sorted(by_iteration.items())), tuple(broken))
+
+
+def _parse(line: str) -> tuple[int, dict[str, float]] | None:
+    """Return (iteration, metrics) of a line, or None where it is not a line of metrics."""
+    try:
+        entry: Any = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("iteration"), int):
+        return None
+    numbers = {
+        name: float(value)
+        for name, value in entry.items()
+        if name != "iteration" and isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    return entry["iteration"], numbers

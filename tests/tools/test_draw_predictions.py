@@ -1,0 +1,129 @@
+"""``python -m detr_d2.tools.draw_predictions``."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.engine import DefaultPredictor
+from PIL import Image
+
+from detr_d2.tools.draw_predictions import choose_records, main
+from detr_d2.tools.inference import ImagePredictor, class_metadata, load_config
+
+from .conftest import GROUNDS, Project
+
+
+def grounds_in(file: Path) -> list[int]:
+    """Return which images' grounds fill a good part of the picture."""
+    picture = np.asarray(Image.open(file))
+    return [index for index, color in enumerate(GROUNDS) if (picture == color).all(axis=2).sum() > 5000]
+
+
+def arguments(project: Project, output: Path, *more: str) -> list[str]:
+    return ["--config-file", project.config, "--weights", project.weights, "--output", str(output), *more]
+
+
+def test_the_asked_number_of_images_is_drawn(project: Project, tmp_path: Path) -> None:
+    output = tmp_path / "new folder" / "picture.png"
+    assert main(arguments(project, output, "--num-images", "4", "--score-threshold", "1")) == 0
+    assert len(grounds_in(output)) == 4
+
+
+def test_all_images_are_drawn_where_more_are_asked_for(project: Project, tmp_path: Path) -> None:
+    output = tmp_path / "picture.png"
+    assert main(arguments(project, output, "--num-images", "100", "--score-threshold", "1")) == 0
+    assert grounds_in(output) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_seed_decides_which_images(project: Project, tmp_path: Path) -> None:
+    pictures = []
+    for name, seed in (("a.png", "1"), ("b.png", "1"), ("c.png", "2")):
+        assert main(arguments(project, tmp_path / name, "--num-images", "3", "--seed", seed)) == 0
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1]
+    assert pictures[0] != pictures[2]
+
+
+def test_records_are_drawn_once_and_in_order() -> None:
+    records = [{"image_id": number} for number in range(20)]
+    chosen = [record["image_id"] for record in choose_records(records, 7, seed=3)]
+    assert len(set(chosen)) == 7
+    assert chosen == sorted(chosen)
+
+
+def test_a_lower_threshold_draws_more(project: Project, tmp_path: Path) -> None:
+    counts = []
+    for threshold in ("0", "1"):
+        output = tmp_path / f"{threshold}.png"
+        assert main(arguments(project, output, "--num-images", "1", "--score-threshold", threshold)) == 0
+        picture = np.asarray(Image.open(output))
+        counts.append(sum(int((picture == color).all(axis=2).sum()) for color in GROUNDS))
+    assert counts[0] < counts[1]
+
+
+def test_predictions_are_those_of_detectron2s_predictor(project: Project) -> None:
+    """A 64 x 48 image resized to 85 x 64 in both: the truncated and the rounded longer side agree."""
+    cfg = load_config(project.config, (), project.weights)
+    ours = ImagePredictor(cfg)({"file_name": project.images[0], "height": 48, "width": 64})
+    image = np.asarray(Image.open(project.images[0]))[:, :, ::-1]
+    theirs = DefaultPredictor(cfg)(image)["instances"]
+    torch.testing.assert_close(ours.pred_boxes.tensor, theirs.pred_boxes.tensor)
+    torch.testing.assert_close(ours.scores, theirs.scores)
+    assert ours.image_size == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--dataset", "tools_test_dat"], "tools_test_data"),
+        (["--weights", "absent.pth"], "absent.pth does not exist"),
+        (["--weights", ""], "no weights"),
+        (["--config-file", "absent.yaml"], "absent.yaml does not exist"),
+        (["--num-images", "0"], "--num-images must be at least 1"),
+        (["--score-threshold", "70"], "--score-threshold must be from 0 to 1"),
+        (["--output", "picture.txt"], "picture.txt"),
+        (["MODEL.DETR.NO_SUCH_KEY", "1"], "MODEL.DETR.NO_SUCH_KEY"),
+        (["MODEL.DETR.NHEADS"], "'MODEL.DETR.NHEADS' has no partner"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_line(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
+) -> None:
+    assert main(arguments(project, tmp_path / "picture.png", *change)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.pth"])
+def test_a_file_that_is_no_checkpoint_is_named(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / name).write_text("these are not weights")
+    assert main(arguments(project, tmp_path / "picture.png", "--weights", str(tmp_path / name))) == 2
+    error = capsys.readouterr().err
+    assert name in error
+    assert "weights_only" not in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has the device that is asked for")
+def test_an_absent_gpu_is_an_error(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(project, tmp_path / "picture.png", "--device", "cuda")) == 2
+    assert "finds no GPU: add --device cpu" in capsys.readouterr().err
+
+
+def test_class_names_come_from_the_checkpoint_then_from_a_data_set(project: Project, tmp_path: Path) -> None:
+    cfg = load_config(project.config, (), project.weights)
+    assert ImagePredictor(cfg).class_names == []
+    assert list(class_metadata(cfg).thing_classes) == ["ant", "bee", "cat"]
+    checkpoint = torch.load(project.weights)
+    torch.save({**checkpoint, "metadata": {"thing_classes": ["x", "y", "z"]}}, tmp_path / "named.pth")
+    named = load_config(project.config, (), str(tmp_path / "named.pth"))
+    names = ImagePredictor(named).class_names
+    assert names == ["x", "y", "z"]
+    assert list(class_metadata(named, names).thing_classes) == ["x", "y", "z"]
