@@ -50,6 +50,10 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.POSITION_EMBEDDING = "sine"
     # Ratio of the longest to the shortest wave of "sine". Smaller values tell near positions apart better.
     detr.POSITION_TEMPERATURE = 10000.0
+    # Add the position encoding to the features as well, not only to the queries and keys of attention:
+    # values then know where they are, which a model trained from scratch learns much earlier from.
+    # False is published DETR.
+    detr.POSITION_IN_CONTENT = False
     # Object queries: the largest number of detections in an image.
     detr.NUM_OBJECT_QUERIES = 100
     # Groups of that many queries in training, each matched by itself; inference keeps the first group.
@@ -70,6 +74,9 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.NO_OBJECT_WEIGHT = 0.1
     # True matches and supervises every decoder layer, False only the last one.
     detr.DEEP_SUPERVISION = True
+    # Weight of the same losses on the encoder's tokens, as if they were queries: helps models trained from
+    # scratch to find out where to look. Inference does not change. 0 is published DETR.
+    detr.ENCODER_LOSS_WEIGHT = 0.0
     # What the losses are divided by. "joint": counts over all processes and accumulated micro-batches,
     # so that N processes or N micro-batches equal one large batch. "per_process": the published rule,
     # where the class loss is a weighted mean over each process's own micro-batch.

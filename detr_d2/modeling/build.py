@@ -52,6 +52,8 @@ def detr_arguments(cfg: CfgNode) -> dict[str, Any]:
         "num_classes": detr.NUM_CLASSES,
         "num_queries": detr.NUM_OBJECT_QUERIES,
         "query_groups": detr.QUERY_GROUPS,
+        "position_in_content": detr.POSITION_IN_CONTENT,
+        "encoder_loss_weight": detr.ENCODER_LOSS_WEIGHT,
         "deep_supervision": detr.DEEP_SUPERVISION,
         "metrics_period": detr.METRICS_PERIOD,
         "pixel_mean": cfg.MODEL.PIXEL_MEAN,
@@ -84,7 +86,7 @@ def check_config(cfg: CfgNode) -> None:
         require(detr[key] >= 1, f"MODEL.DETR.{key}", detr[key], "at least 1")
     for key in ("ENC_LAYERS", "METRICS_PERIOD"):
         require(detr[key] >= 0, f"MODEL.DETR.{key}", detr[key], "0 or more")
-    for key in ("CLASS_WEIGHT", "L1_WEIGHT", "GIOU_WEIGHT", "NO_OBJECT_WEIGHT"):
+    for key in ("CLASS_WEIGHT", "L1_WEIGHT", "GIOU_WEIGHT", "NO_OBJECT_WEIGHT", "ENCODER_LOSS_WEIGHT"):
         require(detr[key] >= 0, f"MODEL.DETR.{key}", detr[key], "0 or more")
     require(0 <= detr.DROPOUT < 1, "MODEL.DETR.DROPOUT", detr.DROPOUT, "in [0, 1)")
     temperature = detr.POSITION_TEMPERATURE

@@ -58,7 +58,12 @@ class SetCriterion(nn.Module):
         self.register_buffer("class_weight", class_weight, persistent=False)
 
     def forward(
-        self, logits: Tensor, boxes: Tensor, targets: Targets, normalizers: LossNormalizers | None = None
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        targets: Targets,
+        normalizers: LossNormalizers | None = None,
+        matches: Matches | None = None,
     ) -> tuple[dict[str, Tensor], Matches]:
         """Losses of every layer that is given.
 
@@ -67,6 +72,7 @@ class SetCriterion(nn.Module):
             boxes: (L, B, N, 4) normalised (cx, cy, w, h).
             targets: objects of the B images.
             normalizers: divisors; None takes those of this batch over all processes.
+            matches: who is to predict what; None asks the matcher.
 
         Returns:
             weighted scalars ``loss_ce``, ``loss_bbox`` and ``loss_giou`` of the last layer, and with a
@@ -78,7 +84,8 @@ class SetCriterion(nn.Module):
         normalizers = normalizers or self.normalizers(targets.counts)
         with torch.autocast(logits.device.type, enabled=False):
             logits, boxes = logits.float(), boxes.float()
-            matches = self.matcher(logits, boxes, targets)
+            if matches is None:
+                matches = self.matcher(logits, boxes, targets)
             layer = torch.arange(len(logits), device=logits.device)[:, None]
             matched = (layer, matches.image, matches.query)
             object_index = (matches.image, matches.target)

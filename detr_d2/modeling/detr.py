@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .build import detr_arguments
 from .criterion import SetCriterion
-from .matcher import NonFiniteCost
+from .matcher import NonFiniteCost, match_centers
 from .metrics import current_event_storage, detection_metrics
 from .normalizers import LossNormalizers
 from .padding import padding_mask, resize_padding_mask
@@ -56,6 +56,8 @@ class Detr(nn.Module):
         num_queries: object queries N, the largest number of detections in an image.
         query_groups: groups K of N queries in training (Chen et al., "Group DETR", ICCV 2023), each matched
             with the objects by itself; inference keeps the first.
+        position_in_content: add the position encoding to the features too, not only to queries and keys.
+        encoder_loss_weight: weight of :meth:`encoder_losses`; 0 computes none.
         deep_supervision: supervise every decoder layer, not only the last.
         metrics_period: iterations between two writings of training metrics; 0 never writes.
         pixel_mean, pixel_std: of each input channel, in the units of the images (0 to 255).
@@ -78,6 +80,8 @@ class Detr(nn.Module):
         num_classes: int = 80,
         num_queries: int = 100,
         query_groups: int = 1,
+        position_in_content: bool = False,
+        encoder_loss_weight: float = 0.0,
         deep_supervision: bool = True,
         metrics_period: int = 20,
         pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
@@ -97,6 +101,8 @@ class Detr(nn.Module):
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.query_groups = query_groups
+        self.position_in_content = position_in_content
+        self.encoder_loss_weight = encoder_loss_weight
         self.deep_supervision = deep_supervision
         self.metrics_period = metrics_period
         self.input_format = input_format
@@ -131,7 +137,8 @@ class Detr(nn.Module):
             ValueError: in training, a class that the model does not have; names the image.
         """
         images = self.preprocess(batched_inputs)
-        logits, boxes = self.predict(images)
+        queries, memory, padding = self.transform(images)
+        logits, boxes = self.predict(queries)
         if not self.training:
             sizes = [
                 (x.get("height", size[0]), x.get("width", size[1]))
@@ -144,8 +151,11 @@ class Detr(nn.Module):
         logits, boxes = (x.unflatten(2, (-1, self.num_queries)).flatten(1, 2) for x in (logits, boxes))
         if not self.deep_supervision:
             logits, boxes = logits[-1:], boxes[-1:]
+        normalizers = normalizers or self.criterion.normalizers(targets.counts)
         try:
             losses, matches = self.criterion(logits, boxes, targets, normalizers)
+            if self.encoder_loss_weight:
+                losses.update(self.encoder_losses(memory, padding, targets, normalizers))
         except NonFiniteCost as error:
             images_of_groups = sorted({i // self.query_groups for i in error.images})
             names = ", ".join(image_name(batched_inputs[i]) for i in images_of_groups)
@@ -162,24 +172,60 @@ class Detr(nn.Module):
         images = [(x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs]
         return ImageList.from_tensors(images, self.backbone.size_divisibility)
 
-    def predict(self, images: ImageList) -> tuple[Tensor, Tensor]:
-        """Logits (L, B, N, C + 1) and normalised (cx, cy, w, h) boxes (L, B, N, 4) of every decoder layer.
+    def predict(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (..., d) → logits (..., C + 1) and normalised (cx, cy, w, h) boxes (..., 4)."""
+        return self.class_embed(tokens).float(), self.bbox_embed(tokens).float().sigmoid()
 
-        In training there are K·N queries, group after group.
+    def transform(self, images: ImageList) -> tuple[Tensor, Tensor, Tensor]:
+        """From images to queries.
+
+        Returns:
+            queries (L, B, N, d) after every decoder layer, in training K·N of them, group after group;
+            memory (B, h·w, d), the encoded image; padding (B or 1, h, w) bool, True on padding.
         """
         pixels = images.tensor.contiguous(memory_format=torch.channels_last)
         features = self.backbone(pixels)[self.in_feature]  # B x C x h x w
         padding = padding_mask(images.image_sizes, pixels.shape[-2:], self.device)
         if padding is not None:
             padding = resize_padding_mask(padding, features.shape[-2:])
-        position = self.position_encoding(
-            features.new_zeros((1, *features.shape[-2:]), dtype=torch.bool) if padding is None else padding
-        )
+        nowhere = features.new_zeros((1, *features.shape[-2:]), dtype=torch.bool)
+        position = self.position_encoding(nowhere if padding is None else padding)
         groups = self.query_groups if self.training else 1
         query_embed = self.query_embed.weight[: groups * self.num_queries]
-        # L x B x KN x d
-        queries, _ = self.transformer(self.input_proj(features), position, query_embed, padding, groups)
-        return self.class_embed(queries).float(), self.bbox_embed(queries).float().sigmoid()
+        projected = self.input_proj(features)  # B x d x h x w
+        if self.position_in_content:
+            projected = projected + position
+        queries, memory = self.transformer(projected, position, query_embed, padding, groups)
+        return queries, memory, nowhere if padding is None else padding
+
+    def encoder_losses(
+        self, memory: Tensor, padding: Tensor, targets: Targets, normalizers: LossNormalizers
+    ) -> dict[str, Tensor]:
+        """Let the decoder's heads read each object off the encoder's token at its centre.
+
+        The encoded image then holds, where an object is, what the decoder has to find there. Two-stage
+        detectors supervise their encoder so; here inference does not use the result.
+
+        Args:
+            memory: (B, h·w, d).
+            padding: (B, h, w) bool, True on padding.
+            targets: of the B·K groups.
+            normalizers: of the B·K groups; all terms are divided by the number of objects.
+
+        Returns:
+            weighted scalars ``loss_ce_encoder``, ``loss_bbox_encoder`` and ``loss_giou_encoder``.
+        """
+        objects = normalizers.num_boxes / self.query_groups
+        targets = targets.every(self.query_groups)
+        logits, boxes = self.predict(memory)
+        losses, _ = self.criterion(
+            logits[None],
+            boxes[None],
+            targets,
+            LossNormalizers(objects, objects),
+            match_centers(targets, padding),
+        )
+        return {f"{name}_encoder": loss * self.encoder_loss_weight for name, loss in losses.items()}
 
     def targets(self, batched_inputs: list[dict[str, Any]]) -> Targets:
         """The padded ground truth of a batch."""

@@ -97,3 +97,24 @@ class HungarianMatcher(nn.Module):
         l1 = (predicted - wanted).abs().sum(-1)
         giou = generalized_box_iou(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(wanted))
         return self.l1_weight * l1 - self.class_weight * probability - self.giou_weight * giou
+
+
+def match_centers(targets: Targets, padding: Tensor) -> Matches:
+    """Match every object with the cell of a feature map that its centre lies in.
+
+    Args:
+        targets: objects of B images.
+        padding: (B or 1, h, w) bool, True on padding, which is at the bottom and right.
+
+    Returns:
+        one layer of matches; ``query`` is the index of the cell in the flattened map.
+    """
+    device, width = padding.device, padding.shape[-1]
+    valid = ~padding
+    size = torch.stack([valid.any(1).sum(1), valid.any(2).sum(1)], dim=1)  # B x (w, h), in cells
+    cell = (targets.boxes[..., :2] * size[:, None]).long()  # B x T x (x, y)
+    cell = cell.clamp(min=0).minimum(size[:, None] - 1)
+    image = torch.repeat_interleave(torch.tensor(targets.counts, device=device))
+    target = torch.cat([torch.arange(count, device=device) for count in targets.counts])
+    x, y = cell[image, target].unbind(1)
+    return Matches(image=image, query=(y * width + x)[None], target=target[None])

@@ -56,7 +56,7 @@ def test_inference_gives_one_instance_for_each_query_in_the_asked_for_size(
     del batch[1]["height"], batch[1]["width"]
     with torch.no_grad():
         results = model(batch)
-        logits, boxes = model.predict(model.preprocess(batch))
+        logits, boxes = model.predict(model.transform(model.preprocess(batch))[0])
     sizes = [(640, 480), (80, 64), (48, 48)]
     for i, (result, (height, width)) in enumerate(zip(results, sizes, strict=True)):
         instances = result["instances"]
@@ -81,7 +81,7 @@ def test_padding_is_zero_after_normalisation_and_hidden_from_attention(tiny_conf
 
     # Features of the padding may be anything: attention does not see them.
     with torch.no_grad():
-        expected_logits, expected_boxes = model.predict(images)
+        expected_logits, expected_boxes = model.predict(model.transform(images)[0])
         backbone = model.backbone.forward
 
         def disturbed(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -91,7 +91,7 @@ def test_padding_is_zero_after_normalisation_and_hidden_from_attention(tiny_conf
             return features
 
         model.backbone.forward = disturbed
-        logits, boxes = model.predict(images)
+        logits, boxes = model.predict(model.transform(images)[0])
     torch.testing.assert_close(logits, expected_logits)
     torch.testing.assert_close(boxes, expected_boxes)
 
@@ -212,9 +212,9 @@ def test_groups_of_queries_do_not_see_each_other(tiny_config: CfgNode) -> None:
     model = build_model(tiny_config)
     images = model.preprocess([make_input(64, 64, 0), make_input(64, 64, 0)])
     with torch.no_grad():
-        logits, _ = model.predict(images)
+        logits, _ = model.predict(model.transform(images)[0])
         model.query_embed.weight[10:20] += 1.0
-        disturbed, _ = model.predict(images)
+        disturbed, _ = model.predict(model.transform(images)[0])
     assert logits.shape[2] == 30
     assert torch.equal(logits[:, :, :10], disturbed[:, :, :10])
     assert torch.equal(logits[:, :, 20:], disturbed[:, :, 20:])
