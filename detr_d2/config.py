@@ -27,7 +27,7 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Object classes, no-object not counted. At least as many as the data set has.
     detr.NUM_CLASSES = 80
-    # Detector checkpoint to freeze while a mask head is trained; "" trains every parameter.
+    # Detector to freeze while a mask head is trained. There is no mask head yet: must be "".
     detr.FROZEN_WEIGHTS = ""
 
     # Transformer

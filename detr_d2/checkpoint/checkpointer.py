@@ -76,7 +76,12 @@ class DetrCheckpointer(DetectionCheckpointer):
         self.loaded, self._source = set(), path
         if path and "://" not in path and not os.path.isfile(path.partition("?")[0]):
             raise FileNotFoundError(f"checkpoint {path} does not exist")
-        return super().load(path, *args, **kwargs)
+        try:
+            return super().load(path, *args, **kwargs)
+        finally:
+            # Detectron2 main keeps the parsed path during a load and refuses another one until it is gone.
+            if hasattr(self, "_parsed_url_during_load"):
+                self._parsed_url_during_load = None
 
     def _writes(self) -> bool:
         return bool(self.save_dir) and self.save_to_disk
@@ -114,7 +119,7 @@ class DetrCheckpointer(DetectionCheckpointer):
                 f"which could run code when they are read: save its state dict without them "
                 f"({_first_line(error)})"
             ) from error
-        except (RuntimeError, EOFError) as error:
+        except (RuntimeError, EOFError, IndexError, KeyError) as error:
             raise ValueError(f"checkpoint {self._source} is damaged: {_first_line(error)}") from error
         if not isinstance(checkpoint["model"], dict):
             raise ValueError(f"checkpoint {self._source} holds no weights by name")

@@ -99,6 +99,8 @@ def build_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
     if crop.ENABLED:
         if crop.TYPE == "absolute_range" and not 1 <= crop.SIZE[0] <= crop.SIZE[1]:
             raise ValueError(f"INPUT.CROP.SIZE must be (shortest, longest) crop side, got {crop.SIZE}")
+        if crop.TYPE.startswith("relative") and not all(0 < share <= 1 for share in crop.SIZE):
+            raise ValueError(f"INPUT.CROP.SIZE must be shares in (0, 1] for {crop.TYPE!r}, got {crop.SIZE}")
         first = ResizeShortestEdgeTruncate(crop.RESIZE_SHORTEST_EDGE)
         cropped = T.AugmentationList([first, T.RandomCrop(crop.TYPE, crop.SIZE)])
         augmentations.append(T.RandomApply(cropped, prob=0.5))

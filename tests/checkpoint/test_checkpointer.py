@@ -225,6 +225,21 @@ def test_missing_damaged_and_unsafe_files_are_refused_by_name(tmp_path: Path) ->
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises(ValueError, match=r"list\.pth holds no weights"):
         load("list.pth")
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    with pytest.raises(ValueError, match=r"text\.pth is damaged"):
+        load("text.pth")
+
+
+def test_a_refused_file_does_not_keep_the_next_one_from_being_loaded(tmp_path: Path) -> None:
+    model = nn.Linear(2, 3)
+    checkpointer = DetrCheckpointer(model)
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    with pytest.raises(ValueError, match="damaged"):
+        checkpointer.load(str(tmp_path / "text.pth"))
+    good = nn.Linear(2, 3)
+    torch.save({"model": good.state_dict()}, tmp_path / "good.pth")
+    checkpointer.load(str(tmp_path / "good.pth"))
+    assert torch.equal(model.weight, good.weight)
 
 
 def test_a_frozen_random_backbone_is_warned_about(

@@ -197,3 +197,12 @@ def test_a_reversed_crop_range_names_the_key(data_config):
     data_config.INPUT.CROP.SIZE = [600, 384]
     with pytest.raises(ValueError, match=r"INPUT\.CROP\.SIZE"):
         build_augmentation(data_config, is_train=True)
+
+
+def test_relative_crops_want_shares(data_config):
+    data_config.INPUT.CROP.TYPE = "relative_range"
+    data_config.INPUT.CROP.SIZE = [384, 600]
+    with pytest.raises(
+        ValueError, match=r"INPUT\.CROP\.SIZE must be shares in \(0, 1\] for 'relative_range'"
+    ):
+        build_augmentation(data_config, is_train=True)

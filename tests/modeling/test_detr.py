@@ -254,3 +254,52 @@ def test_the_loss_of_groups_is_the_mean_of_their_losses(
     for result in (grouped(batch), grouped(batch, normalizers=normalizers)):
         for name, value in result.items():
             torch.testing.assert_close(value, (losses[0][name] + losses[1][name]) / 2)
+
+
+def test_the_encoder_is_supervised_at_the_objects_centres(
+    tiny_config: CfgNode, batch: list[dict[str, Any]]
+) -> None:
+    tiny_config.MODEL.DETR.DROPOUT = 0.0
+    tiny_config.MODEL.DETR.QUERY_GROUPS = 2
+    tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
+    plain = build_model(tiny_config)
+    tiny_config.MODEL.DETR.ENCODER_LOSS_WEIGHT = 0.5
+    model = build_model(tiny_config)
+    model.load_state_dict(plain.state_dict())
+    losses, expected = model(batch), plain(batch)
+    for name, value in expected.items():
+        assert torch.equal(losses[name], value), "the decoder's losses do not change"
+    assert set(losses) - set(expected) == {"loss_ce_encoder", "loss_bbox_encoder", "loss_giou_encoder"}
+
+    # The plain loop: 64 x 96, 80 x 64 and 48 x 48 pixels are 4 x 6, 5 x 4 and 3 x 3 of the 5 x 6 cells.
+    _, memory, _ = model.transform(model.preprocess(batch))
+    logits, boxes = model.predict(memory)
+    labels = torch.full((3, 30), 3)
+    l1 = 0.0
+    for i, (x, (rows, columns)) in enumerate(zip(batch, [(4, 6), (5, 4), (3, 3)], strict=True)):
+        height, width = x["instances"].image_size
+        for box, label in zip(x["instances"].gt_boxes.tensor, x["instances"].gt_classes, strict=True):
+            x0, y0, x1, y1 = box.tolist()
+            cx, cy = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+            token = int(cy * rows) * 6 + int(cx * columns)
+            labels[i, token] = label
+            wanted = torch.tensor([cx, cy, (x1 - x0) / width, (y1 - y0) / height])
+            l1 += (boxes[i, token] - wanted).abs().sum().item()
+    weight = torch.tensor([1.0, 1.0, 1.0, 0.1])
+    ce = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), weight, reduction="sum")
+    assert losses["loss_bbox_encoder"].item() == pytest.approx(0.5 * 5 * l1 / 15, rel=1e-4)
+    assert losses["loss_ce_encoder"].item() == pytest.approx(0.5 * ce.item() / 15, rel=1e-4)
+
+
+def test_position_in_content_adds_the_encoding_to_the_features(tiny_config: CfgNode) -> None:
+    model = build_model(tiny_config).eval()
+    tiny_config.MODEL.DETR.POSITION_IN_CONTENT = True
+    with_position = build_model(tiny_config).eval()
+    with_position.load_state_dict(model.state_dict())
+    images = model.preprocess([make_input(64, 64, 0)])
+    position = model.position_encoding(torch.zeros(1, 4, 4, dtype=torch.bool))
+    with torch.no_grad():
+        projected = model.input_proj(model.backbone(images.tensor)["res4"])
+        expected, _ = model.transformer(projected + position, position, model.query_embed.weight, None)
+        queries, _, _ = with_position.transform(images)
+    torch.testing.assert_close(queries, expected)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from detr_d2.modeling import HungarianMatcher, Matches, Targets
-from detr_d2.modeling.matcher import NonFiniteCost
+from detr_d2.modeling.matcher import NonFiniteCost, match_centers
 
 from .oracles import least_cost, pair_cost, random_predictions, random_targets
 
@@ -92,3 +92,26 @@ def test_matching_is_the_same_in_half_precision_inputs_as_in_their_float32_value
     )
     assert torch.equal(low.query, full.query)
     assert torch.equal(low.target, full.target)
+
+
+def test_centres_are_matched_with_the_cell_that_they_lie_in() -> None:
+    padding = torch.zeros(2, 4, 6, dtype=torch.bool)
+    padding[1, 2:] = True  # image 1 has 2 x 3 cells
+    padding[1, :, 3:] = True
+    boxes = torch.tensor(
+        [
+            [[0.5, 0.3, 0.1, 0.1], [1.0, 1.0, 0.2, 0.2]],  # x 3.0, y 1.2; the corner counts as the last cell
+            [[0.7, 0.9, 0.1, 0.1], [0.0, 0.0, 0.0, 0.0]],  # x 2.1, y 1.8
+        ]
+    )
+    matches = match_centers(Targets(torch.zeros(2, 2).long(), boxes, counts=(2, 1)), padding)
+    assert matches.image.tolist() == [0, 0, 1]
+    assert matches.query.tolist() == [[1 * 6 + 3, 3 * 6 + 5, 1 * 6 + 2]]
+    assert matches.target.tolist() == [[0, 1, 0]]
+
+
+def test_a_batch_without_objects_has_no_centres() -> None:
+    nothing = Targets(torch.zeros(2, 0).long(), torch.zeros(2, 0, 4), (0, 0))
+    matches = match_centers(nothing, torch.zeros(1, 4, 4, dtype=torch.bool))
+    assert matches.image.shape == (0,)
+    assert matches.query.shape == matches.target.shape == (1, 0)

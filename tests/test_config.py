@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import pytest
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import build_model
+
+from detr_d2 import add_detr_config
+from detr_d2.engine import build_optimizer
+from detr_d2.engine.optimizer import build_gradient_clipper
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+# Every key that a YAML file of the official Detectron2 wrapper sets, with values of the kind used there.
+OFFICIAL_WRAPPER = """
+MODEL:
+  META_ARCHITECTURE: "Detr"
+  WEIGHTS: ""
+  PIXEL_MEAN: [123.675, 116.280, 103.530]
+  PIXEL_STD: [58.395, 57.120, 57.375]
+  MASK_ON: False
+  RESNETS: {DEPTH: 50, STRIDE_IN_1X1: False, OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
+  DETR:
+    NUM_CLASSES: 80
+    FROZEN_WEIGHTS: ""
+    GIOU_WEIGHT: 2.0
+    L1_WEIGHT: 5.0
+    DEEP_SUPERVISION: True
+    NO_OBJECT_WEIGHT: 0.1
+    NHEADS: 8
+    DROPOUT: 0.1
+    DIM_FEEDFORWARD: 2048
+    ENC_LAYERS: 6
+    DEC_LAYERS: 6
+    PRE_NORM: False
+    HIDDEN_DIM: 256
+    NUM_OBJECT_QUERIES: 100
+DATASETS:
+  TRAIN: ("coco_2017_train",)
+  TEST: ("coco_2017_val",)
+SOLVER:
+  IMS_PER_BATCH: 64
+  BASE_LR: 0.0001
+  STEPS: (369600,)
+  MAX_ITER: 554400
+  OPTIMIZER: "ADAMW"
+  BACKBONE_MULTIPLIER: 0.1
+  CLIP_GRADIENTS: {ENABLED: True, CLIP_TYPE: "full_model", CLIP_VALUE: 0.01, NORM_TYPE: 2.0}
+INPUT:
+  MIN_SIZE_TRAIN: (480, 800)
+  CROP:
+    ENABLED: True
+    TYPE: "absolute_range"
+    SIZE: (384, 600)
+  FORMAT: "RGB"
+TEST: {EVAL_PERIOD: 4000}
+DATALOADER: {FILTER_EMPTY_ANNOTATIONS: False, NUM_WORKERS: 4}
+VERSION: 2
+"""
+
+
+def load(path: Path) -> CfgNode:
+    cfg = get_cfg()
+    add_detr_config(cfg)
+    cfg.merge_from_file(str(path))
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
+
+
+# Parameters as published, in millions, with 80 classes in place of 91.
+@pytest.mark.parametrize(
+    ("name", "millions", "stride"),
+    [
+        ("COCO-Detection/detr_R_50.yaml", 41.52, 32),
+        ("COCO-Detection/detr_R_50_DC5.yaml", 41.52, 16),
+        ("COCO-Detection/detr_R_101.yaml", 60.46, 32),
+        ("COCO-Detection/detr_R_101_DC5.yaml", 60.46, 16),
+    ],
+)
+def test_coco_configs_are_the_published_models_and_recipe(name: str, millions: float, stride: int) -> None:
+    cfg = load(CONFIGS / name)
+    model = build_model(cfg)
+    numbers = sum(p.numel() for p in model.parameters())
+    assert round((numbers + 11 * 257) / 1e6, 2) == millions
+    assert model.backbone.output_shape()["res5"].stride == stride
+    frozen = {name for name, p in model.backbone.named_parameters() if not p.requires_grad}
+    assert frozen
+    assert all(name.startswith(("stem", "res2")) for name in frozen)
+    rates = {group["lr"] for group in build_optimizer(cfg, model).param_groups}
+    assert sorted(rates) == pytest.approx([1e-5, 1e-4])
+    assert all(group["weight_decay"] == 1e-4 for group in build_optimizer(cfg, model).param_groups)
+    assert (cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (64, 554400, (369600,))
+    assert cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE == 0.1
+    assert build_gradient_clipper(cfg) is not None
+
+
+def test_every_config_in_the_repository_builds() -> None:
+    names = sorted(CONFIGS.glob("*/*.yaml"))
+    assert len(names) >= 5
+    for name in names:
+        if "R_" not in name.name:  # those are built above
+            build_model(load(name))
+
+
+def test_yaml_files_of_the_official_wrapper_load(tmp_path: Path) -> None:
+    path = tmp_path / "official.yaml"
+    path.write_text(OFFICIAL_WRAPPER)
+    cfg = load(path)
+    assert cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE == 0.01
+    model = build_model(cfg)
+    assert len(model.state_dict()) == 458
+
+
+def test_the_parts_that_help_training_from_scratch_are_off_by_default() -> None:
+    cfg = get_cfg()
+    add_detr_config(cfg)
+    detr = cfg.MODEL.DETR
+    assert (detr.POSITION_IN_CONTENT, detr.ENCODER_LOSS_WEIGHT, detr.QUERY_GROUPS) == (False, 0.0, 1)
+    assert detr.POSITION_TEMPERATURE == 10000
