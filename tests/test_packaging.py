@@ -118,7 +118,8 @@ def clone(tmp_path: Path) -> Path:
 
 def make(clone: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_", "MAKE", "MFLAGS"))}
-    inherited.pop("VENV", None)
+    for variable in ("VENV", "PYTHON", "DETECTRON2", "DETECTRON2_OPS"):  # of the make that runs the tests
+        inherited.pop(variable, None)
     return subprocess.run(
         ["make", *arguments],
         cwd=clone,
