@@ -18,6 +18,7 @@ from detr_d2.engine.train_step import TrainStep, amp_dtype
 
 from ..conftest import make_input
 from .helpers import TinyModel, tiny_batches
+from .processes import in_double_precision, in_single_precision
 
 
 def sgd(model: nn.Module, lr: float = 0.1) -> torch.optim.SGD:
@@ -62,19 +63,28 @@ def detr_gradients(cfg: CfgNode, micro_batches: list[list[dict[str, Any]]]) -> d
     return {name: p.grad for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("normalization", ["joint", "per_process"])
+@pytest.mark.parametrize(
+    ("normalization", "double"), [("joint", True), ("joint", False), ("per_process", False)]
+)
 def test_detr_accumulates_to_the_joint_batch_only_with_joint_normalisation(
-    tiny_config: CfgNode, normalization: str
+    tiny_config: CfgNode, normalization: str, double: bool
 ) -> None:
     tiny_config.MODEL.DETR.DROPOUT = 0.0
     tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
     tiny_config.MODEL.DETR.LOSS_NORMALIZATION = normalization
     images = [make_input(64, 96, count) for count in (5, 1, 0, 2)]
-    whole = detr_gradients(tiny_config, [images])
-    parts = detr_gradients(tiny_config, [images[:2], images[2:]])
+    if double:
+        in_double_precision()
+    try:
+        whole = detr_gradients(tiny_config, [images])
+        parts = detr_gradients(tiny_config, [images[:2], images[2:]])
+    finally:
+        if double:
+            in_single_precision()
     worst = max(float((parts[n] - whole[n]).norm() / (whole[n].norm() + 1e-12)) for n in whole)
+    print(f"{normalization}, {'float64' if double else 'float32'}: {worst:.1e}")
     if normalization == "joint":
-        assert worst < 2e-6  # of float32; test_distributed.py has the exact figure
+        assert worst < (1e-12 if double else 2e-6)
     else:
         assert worst > 1e-2
 
