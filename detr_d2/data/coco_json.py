@@ -3,11 +3,14 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from detectron2.utils.file_io import PathManager
+
+from .errors import DataError
+from .masks import rasterise, segmentation_problem
 
 
 @contextmanager
@@ -27,6 +30,24 @@ def captured_warnings(logger_name: str) -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
+def read_json(json_file: str) -> Any:
+    """What a json file holds.
+
+    Raises:
+        DataError: it is no text, or no json.
+        OSError: it cannot be opened.
+    """
+    try:
+        with PathManager.open(json_file) as file:
+            return json.load(file)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{json_file} is not a text file ({error}).") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{json_file} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+        ) from error
+
+
 def find_coco_errors(json_file: str) -> str:
     """Look for the first error of a COCO instance annotation file.
 
@@ -36,46 +57,59 @@ def find_coco_errors(json_file: str) -> str:
         A sentence that names the file, the record and what to do, or "" where nothing was found.
     """
     try:
-        with PathManager.open(json_file) as file:
-            content = json.load(file)
-    except UnicodeDecodeError as error:
-        return f"{json_file} is not a text file ({error})."
-    except json.JSONDecodeError as error:
-        return f"{json_file} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}."
-    problem = _find_in_content(content)
+        content = read_json(json_file)
+    except DataError as error:
+        return str(error)
+    problem = (
+        find_in_lists(
+            content,
+            categories=("id", "name"),
+            images=("id", "file_name", "height", "width"),
+            annotations=("id", "image_id", "category_id", "bbox"),
+        )
+        or _find_repeated_ids(content)
+        or _find_in_annotations(content)
+    )
     return f"{json_file}: {problem}" if problem else ""
 
 
-def _find_in_content(content: Any) -> str:
-    """The first error in the parsed file, or ""."""
+def find_in_lists(content: Any, **needed: tuple[str, ...]) -> str:
+    """The first error in the outline of a parsed annotation file, or "".
+
+    Args:
+        content: of the file.
+        needed: the entries that each record of a list must have, by the list's name.
+    """
+    names = "'images', 'annotations' and 'categories'"
     if not isinstance(content, dict):
-        return "its top level must be an object with the lists 'images', 'annotations' and 'categories'."
-    for key in ("images", "annotations", "categories"):
+        return f"its top level must be an object with the lists {names}."
+    for key in needed:
         if not isinstance(content.get(key), list):
-            return f"it has no list {key!r}. COCO's format needs 'images', 'annotations' and 'categories'."
+            return f"it has no list {key!r}. COCO's format needs {names}."
     if not content["categories"]:
         return "its list 'categories' is empty. List every class as {'id': ..., 'name': ...}."
-    for key, needed in (
-        ("categories", ("id", "name")),
-        ("images", ("id", "file_name", "height", "width")),
-        ("annotations", ("id", "image_id", "category_id", "bbox")),
-    ):
+    for key, entries in needed.items():
         for number, record in enumerate(content[key]):
-            lacking = [entry for entry in needed if not isinstance(record, dict) or entry not in record]
+            lacking = [entry for entry in entries if not isinstance(record, dict) or entry not in record]
             if lacking:
                 listed = " and no ".join(map(repr, lacking))
                 return f"entry {number} of {key!r} ({_short(record)}) has no {listed}."
+    return ""
+
+
+def _find_repeated_ids(content: dict[str, Any]) -> str:
+    """The first id that two records of a list share, or ""."""
     for key in ("categories", "images", "annotations"):
         (repeated, times), *_ = Counter(record["id"] for record in content[key]).most_common(1) or [(None, 0)]
         if times > 1:
             return f"{times} entries of {key!r} have the id {repeated}. Ids must be unique."
-    return _find_in_annotations(content)
+    return ""
 
 
 def _find_in_annotations(content: dict[str, Any]) -> str:
-    """The first annotation that points to something that is not listed, or has no usable box, or ""."""
+    """The first annotation that points to something that is not listed, or is of no use, or ""."""
     categories = {category["id"] for category in content["categories"]}
-    images = {image["id"] for image in content["images"]}
+    images = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     strays = [annotation for annotation in content["annotations"] if annotation["image_id"] not in images]
     if strays:
         return (
@@ -86,18 +120,38 @@ def _find_in_annotations(content: dict[str, Any]) -> str:
     for annotation in content["annotations"]:
         where = f"annotation {annotation['id']} (image {annotation['image_id']})"
         if annotation["category_id"] not in categories:
-            listed = ", ".join(map(str, sorted(categories)[:10])) + (", ..." if len(categories) > 10 else "")
-            return (
-                f"{where} has category {annotation['category_id']}, which 'categories' does not list "
-                f"({listed}). Add the category or correct the annotation."
-            )
+            return f"{where} has category {annotation['category_id']}, {unlisted(categories)}"
         if not isinstance(annotation["bbox"], list) or len(annotation["bbox"]) != 4:
             return f"{where} needs a 'bbox' of four numbers (x, y, width, height), got {annotation['bbox']}."
         if annotation.get("ignore", 0):
             return (
                 f"{where} has 'ignore' set, which Detectron2 does not support. Remove it, or use 'iscrowd'."
             )
+        problem = _segmentation_problem(annotation.get("segmentation"), *images[annotation["image_id"]])
+        if problem:
+            return f"{where}: {problem}. Correct its 'segmentation', or remove it where boxes are enough."
     return ""
+
+
+def unlisted(categories: Iterable[int]) -> str:
+    """The end of a sentence about an object whose category is none of those listed."""
+    listed = sorted(categories)
+    some = ", ".join(map(str, listed[:10])) + (", ..." if len(listed) > 10 else "")
+    return f"which 'categories' does not list ({some}). Add the category or correct the annotation."
+
+
+def _segmentation_problem(segmentation: Any, height: int, width: int) -> str:
+    """What is wrong with a segmentation as the file has it, or "". An empty one counts as none."""
+    if not segmentation:
+        return ""
+    problem = segmentation_problem(segmentation, height, width)
+    # Detectron2 converts the counts of uncompressed RLE when it loads them.
+    if not problem and isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
+        try:
+            rasterise(segmentation, height, width)
+        except ValueError as error:
+            return str(error)
+    return problem
 
 
 def _short(record: Any) -> str:

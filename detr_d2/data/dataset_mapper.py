@@ -2,18 +2,22 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils
 from detectron2.data import transforms as T
+from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.logger import log_first_n
 from fvcore.common.registry import Registry
 
 from .augmentation import build_augmentation
 from .errors import DataError
-from .validation import has_area
+from .images import read_image
+from .masks import rasterise, transform_masks
+from .validation import corners, has_area
 
 MAPPER_REGISTRY = Registry("MAPPER")
 MAPPER_REGISTRY.__doc__ = """
@@ -21,6 +25,20 @@ Mappers by name, for ``INPUT.DATASET_MAPPER_NAME``. Each is called as ``mapper(c
 a callable that takes a record of a Detectron2 data set, which it leaves as it is, and returns the model's
 input for that image, or None to have a training image replaced by another one.
 """
+
+
+class Objects(NamedTuple):
+    """The objects of an image that a model is trained on, before augmentation.
+
+    Attributes:
+        boxes: (N, 4) float, absolute (x0, y0, x1, y1).
+        classes: class number of each.
+        masks: (N, H, W) bool at the size of the original image, or None.
+    """
+
+    boxes: np.ndarray
+    classes: list[int]
+    masks: np.ndarray | None
 
 
 @MAPPER_REGISTRY.register()
@@ -32,22 +50,30 @@ class DetrDatasetMapper:
     - ``image``: (C, H, W) uint8 tensor in ``image_format``;
     - ``height``, ``width``: size of the original image, in pixels;
     - ``instances``, in training: ``gt_boxes`` ((N, 4), absolute (x0, y0, x1, y1) in the augmented image,
-      clipped to it) and ``gt_classes`` ((N,) int64). Crowds, and boxes without area (before or after
-      augmentation), are left out; N may be 0.
+      clipped to it), ``gt_classes`` ((N,) int64) and, where masks are asked for, ``gt_masks`` (``BitMasks``
+      (N, H, W) of the augmented image). Crowds, and objects without area or without pixels (before or
+      after augmentation), are left out; N may be 0.
 
     Args:
         is_train: whether annotations are read.
         augmentations: applied in this order.
         image_format: as Detectron2's ``INPUT.FORMAT``.
+        masks: whether the instances have masks. They may be annotated as polygons, RLE or (H, W) arrays.
     """
 
     @configurable
     def __init__(
-        self, is_train: bool = True, *, augmentations: Sequence[T.Augmentation], image_format: str
+        self,
+        is_train: bool = True,
+        *,
+        augmentations: Sequence[T.Augmentation],
+        image_format: str,
+        masks: bool = False,
     ) -> None:
         self.is_train = is_train
         self.augmentations = T.AugmentationList(list(augmentations))
         self.image_format = image_format
+        self.masks = masks
         mode = "training" if is_train else "evaluation"
         logging.getLogger(__name__).info("Augmentation in %s: %s", mode, list(augmentations))
 
@@ -58,6 +84,7 @@ class DetrDatasetMapper:
             "is_train": is_train,
             "augmentations": build_augmentation(cfg, is_train),
             "image_format": cfg.INPUT.FORMAT,
+            "masks": cfg.MODEL.MASK_ON,
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -67,36 +94,100 @@ class DetrDatasetMapper:
             dataset_dict: a record in Detectron2's format; it is not changed.
 
         Raises:
-            DataError: the image is missing or cannot be decoded, or, in training, the record has no
-                "annotations" entry.
+            DataError: the image is missing or cannot be decoded, or, in training, the annotations are not
+                there or cannot be used.
             SizeMismatchError: the image has another size than the record says.
         """
-        if self.is_train and "annotations" not in dataset_dict:
-            raise DataError(
-                f"The record of {dataset_dict['file_name']} has no 'annotations', which training needs (an "
-                "image without objects has an empty list). Name a data set with instances in DATASETS.TRAIN."
-            )
         sample = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         image = read_image(sample["file_name"], self.image_format)
         detection_utils.check_image_size(sample, image)
+        objects = self.read_objects(dataset_dict, *image.shape[:2]) if self.is_train else None
         augmented = T.AugInput(image)
         transforms = self.augmentations(augmented)
         image = augmented.image
         # (H, W, C) -> (C, H, W)
         sample["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        if self.is_train:
-            annotations = [
-                detection_utils.transform_instance_annotations(
-                    {key: annotation[key] for key in ("bbox", "bbox_mode", "category_id")},
-                    transforms,
-                    image.shape[:2],
-                )
-                for annotation in dataset_dict["annotations"]
-                if not annotation.get("iscrowd", 0) and has_area(annotation)
-            ]
-            instances = detection_utils.annotations_to_instances(annotations, image.shape[:2])
-            sample["instances"] = detection_utils.filter_empty_instances(instances)
+        if objects is not None:
+            sample["instances"] = augment_objects(objects, transforms, image.shape[:2])
+            if not self.masks and sample["instances"].has("gt_masks"):
+                sample["instances"].remove("gt_masks")
         return sample
+
+    def read_objects(self, record: dict[str, Any], height: int, width: int) -> Objects:
+        """The objects of a record that are trained on.
+
+        Args:
+            record: in Detectron2's format.
+            height, width: of its image, in pixels.
+
+        Raises:
+            DataError: the record has no annotations, or they cannot be used.
+        """
+        if "annotations" not in record:
+            hint = "Name a data set with instances in DATASETS.TRAIN."
+            if "segments_info" in record:
+                hint = "Set INPUT.DATASET_MAPPER_NAME to DetrPanopticDatasetMapper for panoptic data sets."
+            raise DataError(
+                f"The record of {record['file_name']} has no 'annotations', which training needs (an image "
+                f"without objects has an empty list). {hint}"
+            )
+        used = [
+            (number, annotation)
+            for number, annotation in enumerate(record["annotations"])
+            if not annotation.get("iscrowd", 0) and has_area(annotation)
+        ]
+        masks = None
+        if self.masks:
+            masks = np.zeros((len(used), height, width), dtype=bool)
+            for mask, (number, annotation) in zip(masks, used, strict=True):
+                mask[:] = _read_mask(record, number, annotation, height, width)
+        boxes = np.array([corners(annotation) for _, annotation in used], dtype=np.float64)
+        return Objects(boxes.reshape(-1, 4), [annotation["category_id"] for _, annotation in used], masks)
+
+
+def _read_mask(
+    record: dict[str, Any], number: int, annotation: dict[str, Any], height: int, width: int
+) -> np.ndarray:
+    """The (height, width) bool mask of an annotation; errors name the image and the annotation."""
+    where = f"Image {record['file_name']}, annotation {number} (counted from 0)"
+    if "segmentation" not in annotation:
+        raise DataError(f"{where} has no 'segmentation', which MODEL.MASK_ON needs.")
+    try:
+        mask = rasterise(annotation["segmentation"], height, width)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}. Correct the annotation, or remove it.") from error
+    if not mask.any():
+        log_first_n(
+            logging.WARNING,
+            f"{where}: the mask covers no pixel, so the object is left out. This is said once.",
+            n=1,
+            name=__name__,
+        )
+    return mask
+
+
+def augment_objects(objects: Objects, transforms: T.TransformList, image_size: tuple[int, int]) -> Instances:
+    """Targets of an augmented image: boxes are clipped, and what has no area or no pixel is left out.
+
+    Args:
+        objects: before augmentation.
+        transforms: what was done to the image.
+        image_size: (height, width) of the augmented image.
+
+    Returns:
+        Instances with ``gt_boxes``, ``gt_classes`` and, where the objects have masks, ``gt_masks``.
+    """
+    height, width = image_size
+    instances = Instances((height, width))
+    boxes = transforms.apply_box(objects.boxes)
+    instances.gt_boxes = Boxes(torch.as_tensor(boxes.clip(0, [width, height, width, height])))
+    instances.gt_classes = torch.tensor(objects.classes, dtype=torch.int64)
+    if objects.masks is not None:
+        masks = np.zeros((0, height, width), dtype=bool)
+        if len(objects.masks):
+            masks = transform_masks(objects.masks, transforms)
+        instances.gt_masks = BitMasks(torch.from_numpy(masks))
+    return detection_utils.filter_empty_instances(instances)
 
 
 def build_mapper(cfg: CfgNode, is_train: bool) -> Any:
@@ -110,18 +201,3 @@ def build_mapper(cfg: CfgNode, is_train: bool) -> Any:
         known = ", ".join(sorted(known_name for known_name, _ in MAPPER_REGISTRY))
         raise ValueError(f"INPUT.DATASET_MAPPER_NAME: there is no mapper {name!r}; there are: {known}")
     return MAPPER_REGISTRY.get(name)(cfg, is_train)
-
-
-def read_image(file_name: str, image_format: str) -> np.ndarray:
-    """Read an image as (H, W, C) uint8, turned as its EXIF entry says.
-
-    Raises:
-        DataError: it is missing or cannot be decoded.
-    """
-    try:
-        return detection_utils.read_image(file_name, format=image_format)
-    except FileNotFoundError as error:
-        raise DataError(f"Image file {file_name} does not exist.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow raises any of these on damaged files, a SyntaxError on some damaged PNG files.
-        raise DataError(f"Image file {file_name} cannot be decoded ({error}). Replace it.") from error

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MetadataCatalog
-from detectron2.data.build import filter_images_with_only_crowd_annotations, print_instances_class_histogram
+from detectron2.data.build import print_instances_class_histogram
 from detectron2.data.detection_utils import check_metadata_consistency
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from .dataset_mapper import build_mapper
 from .errors import DataError
 from .sampler import Item, ReproducibleBatchSampler, aspect_ratio_groups, build_epoch_order
-from .validation import Records, check_dataset, load_dataset
+from .validation import Records, check_dataset, count_objects, load_dataset, objects_of
 
 Mapper = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -207,13 +207,21 @@ def load_training_records(cfg: CfgNode) -> Records:
     loaded = []
     for name in names:
         records = load_dataset(name)
-        check_dataset(name, records, cfg.MODEL.DETR.NUM_CLASSES, cfg.MODEL.DETR.NUM_OBJECT_QUERIES)
+        check_dataset(
+            name,
+            records,
+            cfg.MODEL.DETR.NUM_CLASSES,
+            cfg.MODEL.DETR.NUM_OBJECT_QUERIES,
+            masks=cfg.MODEL.MASK_ON,
+        )
         loaded.append(records)
     records = list(itertools.chain.from_iterable(loaded))
-    if any("annotations" not in record for record in records):
-        return records
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
+        total = len(records)
+        records = [record for record in records if count_objects(record)]
+        logging.getLogger(__name__).info(
+            "%d of %d images have no object and are left out.", total - len(records), total
+        )
         if not records:
             raise DataError(
                 f"No image of {', '.join(names)} has an object, so DATALOADER.FILTER_EMPTY_ANNOTATIONS "
@@ -222,7 +230,7 @@ def load_training_records(cfg: CfgNode) -> Records:
     classes = MetadataCatalog.get(names[0]).get("thing_classes", None)
     if classes is not None:
         check_metadata_consistency("thing_classes", names)
-        print_instances_class_histogram(records, classes)
+        print_instances_class_histogram([{"annotations": objects_of(record)} for record in records], classes)
     return records
 
 

@@ -9,6 +9,8 @@ from detectron2.config import CfgNode
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from torch.utils.data import Sampler
 
+from .validation import objects_of
+
 # From an epoch's number and its own random generator to the indices of that epoch, in order.
 EpochOrder = Callable[[np.random.Generator], np.ndarray]
 # An index into the data set, and its position in the endless stream of all ranks together.
@@ -103,7 +105,9 @@ def build_epoch_order(cfg: CfgNode, records: Sequence[dict]) -> EpochOrder:
         # Detectron2 main can leave the square root out; v0.6 has no key for it.
         options = {} if cfg.DATALOADER.get("REPEAT_SQRT", True) else {"sqrt": False}
         factors: torch.Tensor = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
-            records, cfg.DATALOADER.REPEAT_THRESHOLD, **options
+            [{"annotations": objects_of(record)} for record in records],
+            cfg.DATALOADER.REPEAT_THRESHOLD,
+            **options,
         )
         return repeated(factors.tolist())
     raise ValueError(

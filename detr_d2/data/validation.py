@@ -14,6 +14,8 @@ from detectron2.utils.logger import log_first_n
 
 from .coco_json import captured_warnings, find_coco_errors
 from .errors import DataError
+from .masks import segmentation_problem
+from .panoptic_json import read_panoptic_json, with_image_sizes
 
 Records = list[dict[str, Any]]
 
@@ -22,7 +24,7 @@ _BORDER_TOLERANCE = 1.0
 
 
 def load_dataset(name: str) -> Records:
-    """The records of a registered data set.
+    """The records of a registered data set; those of panoptic data sets get ``width`` and ``height`` too.
 
     Raises:
         DataError: no such data set, a missing or invalid annotation file, or no image in it.
@@ -40,14 +42,29 @@ def load_dataset(name: str) -> Records:
             records = DatasetCatalog.get(name)
         except Exception as error:
             raise _explained(name, error) from error
-    # Detectron2 only counts annotations of unknown images; they point to a damaged file.
-    if any("match to images" in warning for warning in warnings):
+    # Detectron2 only counts annotations of unknown images, and objects that it leaves out because they have
+    # no polygon of three points.
+    if any("match to images" in text or "without valid segmentation" in text for text in warnings):
         problem = find_coco_errors(_annotation_file(name))
         if problem:
             raise DataError(f"Data set {name!r}: {problem}")
     if not len(records):
         raise DataError(f"Data set {name!r} holds no image: {_annotation_file(name)}")
+    if "pan_seg_file_name" in records[0]:
+        records = with_image_sizes(records, MetadataCatalog.get(name).get("panoptic_json", None) or "")
     return records
+
+
+def objects_of(record: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """What a record is trained on: its annotations or, in panoptic data sets, its segments."""
+    return record["annotations"] if "annotations" in record else record.get("segments_info", ())
+
+
+def count_objects(record: dict[str, Any]) -> int:
+    """How many objects of a record are trained on: crowds are in panoptic data sets alone."""
+    if "annotations" not in record:
+        return len(objects_of(record))
+    return sum(not annotation.get("iscrowd", 0) for annotation in record["annotations"])
 
 
 def _annotation_file(name: str) -> str:
@@ -69,18 +86,48 @@ def _explained(name: str, error: Exception) -> DataError:
             f"Data set {name!r} needs {json_file}, which does not exist. Built-in data sets lie below the "
             f"folder that the environment variable DETECTRON2_DATASETS names; it is {root}."
         )
-    problem = (
-        find_coco_errors(json_file)
-        if json_file and not MetadataCatalog.get(name).get("panoptic_json")
-        else ""
-    )
+    problem = _find_errors(name, json_file) if json_file else ""
     if problem:
         return DataError(f"Data set {name!r}: {problem}")
+    if isinstance(error, AssertionError) and MetadataCatalog.get(name).get("panoptic_json", None):
+        # Detectron2 looks for the first image and its segmentation map.
+        return DataError(
+            f"Data set {name!r}: {error} does not exist, which {json_file} names. Check the folders of "
+            "images and of segmentation maps."
+        )
     where = f" from {json_file}" if json_file else ""
     return DataError(f"Data set {name!r} cannot be loaded{where}: {type(error).__name__}: {error}")
 
 
-def check_dataset(name: str, records: Sequence[dict[str, Any]], num_classes: int, num_queries: int) -> None:
+def _find_errors(name: str, json_file: str) -> str:
+    """What is wrong with a data set's annotation file, or ""."""
+    metadata = MetadataCatalog.get(name)
+    if not metadata.get("panoptic_json", None):
+        return find_coco_errors(json_file)
+    try:
+        content = read_panoptic_json(json_file)
+    except DataError as error:
+        return str(error)
+    known = {
+        *metadata.get("thing_dataset_id_to_contiguous_id", {}),
+        *metadata.get("stuff_dataset_id_to_contiguous_id", {}),
+    }
+    strays = {category["id"] for category in content["categories"]} - known
+    if strays:
+        return (
+            f"{json_file} lists the category {min(strays)}, which the data set's metadata do not number (in "
+            "thing_dataset_id_to_contiguous_id or stuff_dataset_id_to_contiguous_id)."
+        )
+    return ""
+
+
+def check_dataset(
+    name: str,
+    records: Sequence[dict[str, Any]],
+    num_classes: int,
+    num_queries: int,
+    masks: bool = False,
+) -> None:
     """Check the records of one data set against the files and the model; warn, with counts, once.
 
     Args:
@@ -88,14 +135,18 @@ def check_dataset(name: str, records: Sequence[dict[str, Any]], num_classes: int
         records: in Detectron2's format.
         num_classes: classes of the model, ``MODEL.DETR.NUM_CLASSES``.
         num_queries: ``MODEL.DETR.NUM_OBJECT_QUERIES``.
+        masks: whether the annotated masks are trained on.
 
     Raises:
-        DataError: the data set has more classes, an image file is missing, or a box is not four finite
-            numbers.
+        DataError: the data set has more classes, an image or segmentation map is missing, a box is not four
+            finite numbers, or a mask that is trained on is not there or not of its image.
     """
     _check_classes(name, records, num_classes)
-    _check_files(name, records)
+    _check_files(name, records, "file_name", "image files")
+    _check_files(name, records, "pan_seg_file_name", "segmentation maps")
     _check_boxes(name, records)
+    if masks:
+        _check_masks(name, records)
     _check_counts(name, records, num_queries)
 
 
@@ -107,8 +158,8 @@ def _check_classes(name: str, records: Sequence[dict[str, Any]], num_classes: in
     )
     used = -1
     for record in records:
-        for segment in record.get("annotations") or record.get("segments_info") or ():
-            used = max(used, segment["category_id"])
+        for annotation in objects_of(record):
+            used = max(used, annotation["category_id"])
     needed = max(listed, used + 1)
     if needed > num_classes:
         raise DataError(
@@ -117,12 +168,14 @@ def _check_classes(name: str, records: Sequence[dict[str, Any]], num_classes: in
         )
 
 
-def _check_files(name: str, records: Sequence[dict[str, Any]]) -> None:
-    """Every image must be there: one listing for each folder, not one request for each image."""
+def _check_files(name: str, records: Sequence[dict[str, Any]], key: str, what: str) -> None:
+    """The files that the records name under ``key`` must be there: one listing for each folder, not one
+    request for each file."""
     wanted: dict[str, list[str]] = {}
     for record in records:
-        folder, file_name = os.path.split(record["file_name"])
-        wanted.setdefault(folder, []).append(file_name)
+        if key in record:
+            folder, file_name = os.path.split(record[key])
+            wanted.setdefault(folder, []).append(file_name)
     missing: list[str] = []
     for folder, file_names in wanted.items():
         if "://" in folder:
@@ -137,9 +190,8 @@ def _check_files(name: str, records: Sequence[dict[str, Any]]) -> None:
     if missing:
         source = _annotation_file(name) or "its records"
         raise DataError(
-            f"Data set {name!r}: {len(missing)} of {len(records)} image files named by {source} do not "
-            f"exist, the first one {missing[0]}. Check the image folder, or remove these images from the "
-            "annotations."
+            f"Data set {name!r}: {len(missing)} of {len(records)} {what} named by {source} do not exist, the "
+            f"first one {missing[0]}. Check their folder, or remove these images from the annotations."
         )
 
 
@@ -194,13 +246,29 @@ def _check_boxes(name: str, records: Sequence[dict[str, Any]]) -> None:
             )
 
 
+def _check_masks(name: str, records: Sequence[dict[str, Any]]) -> None:
+    """Every object needs a segmentation whose form fits its image. Crowds are not looked at."""
+    for record in records:
+        if "height" not in record or "width" not in record:
+            continue  # the mapper, which knows the image, looks again
+        for number, annotation in enumerate(record.get("annotations", ())):
+            if annotation.get("iscrowd", 0):
+                continue
+            problem = "it has no 'segmentation', which MODEL.MASK_ON needs"
+            if "segmentation" in annotation:
+                size = record["height"], record["width"]
+                problem = segmentation_problem(annotation["segmentation"], *size)
+            if problem:
+                raise DataError(
+                    f"Data set {name!r}, image {record['file_name']}, annotation {number} (counted from 0): "
+                    f"{problem}. Correct the annotation, or remove it."
+                )
+
+
 def _check_counts(name: str, records: Sequence[dict[str, Any]], num_queries: int) -> None:
     """Say where no image has an object; count images with more objects than the model can find."""
-    counts = [
-        sum(not annotation.get("iscrowd", 0) for annotation in record.get("annotations", ()))
-        for record in records
-    ]
-    if records and "annotations" in records[0] and not any(counts):
+    counts = [count_objects(record) for record in records]
+    if records and records[0].keys() & {"annotations", "segments_info"} and not any(counts):
         _warn_once(f"Data set {name!r}: none of the {len(records)} images has an object.")
     over = [index for index, count in enumerate(counts) if count > num_queries]
     if over:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -133,3 +134,61 @@ def make_annotation(bbox: list[float], **entries: Any) -> dict[str, Any]:
 def annotation() -> Callable[..., dict[str, Any]]:
     """Makes annotations from (x, y, width, height)."""
     return make_annotation
+
+
+def write_segment_map(path: Path, ids: np.ndarray) -> None:
+    """Write an (H, W) array of segment ids as COCO's png file."""
+    colours = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1)
+    Image.fromarray(colours.astype(np.uint8)).save(path)
+
+
+def segment_ids() -> np.ndarray:
+    """The segments of the hand-made panoptic image: (40, 60), 5 left, 300 a column, 70000 below, void."""
+    ids = np.zeros((40, 60), dtype=np.int64)
+    ids[2:20, 3:25] = 5
+    ids[4:30, 40:41] = 300
+    ids[30:40] = 70000
+    return ids
+
+
+@pytest.fixture
+def panoptic_folder(tmp_path: Path) -> Path:
+    """A folder with images/one.jpg (60 x 40), maps/one.png and a sound panoptic.json."""
+    for folder in ("images", "maps"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "images" / "one.jpg")
+    write_segment_map(tmp_path / "maps" / "one.png", segment_ids())
+    (tmp_path / "panoptic.json").write_text(json.dumps(sound_panoptic()))
+    return tmp_path
+
+
+def sound_panoptic() -> dict[str, Any]:
+    """Panoptic annotations of one image; category 7 is a thing and 9 is stuff."""
+    segments = [
+        {"id": 5, "category_id": 7, "iscrowd": 0},
+        {"id": 300, "category_id": 7, "iscrowd": 0},
+        {"id": 70000, "category_id": 9, "iscrowd": 0},
+    ]
+    return {
+        "images": [{"id": 31, "file_name": "one.jpg", "width": 60, "height": 40}],
+        "annotations": [{"image_id": 31, "file_name": "one.png", "segments_info": segments}],
+        "categories": [{"id": 7, "name": "cup", "isthing": 1}, {"id": 9, "name": "table", "isthing": 0}],
+    }
+
+
+@pytest.fixture
+def panoptic_record(panoptic_folder: Path) -> dict[str, Any]:
+    """The record of the hand-made panoptic image, in Detectron2's format, of classes 0 (thing) and 1."""
+    return {
+        "file_name": str(panoptic_folder / "images" / "one.jpg"),
+        "image_id": 31,
+        "pan_seg_file_name": str(panoptic_folder / "maps" / "one.png"),
+        "segments_info": [
+            {"id": 5, "category_id": 0, "iscrowd": 0, "isthing": True},
+            {"id": 300, "category_id": 0, "iscrowd": 0, "isthing": True},
+            {"id": 70000, "category_id": 1, "iscrowd": 0, "isthing": False},
+        ],
+        "width": 60,
+        "height": 40,
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
+import detectron2.utils.logger
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,94 @@ def test_channels_are_in_the_order_asked_for(record):
     assert mapper_of()(record)["image"][:, 0, 0].tolist() == [200, 30, 30]
     bgr = DetrDatasetMapper(True, augmentations=[], image_format="BGR")
     assert bgr(record)["image"][:, 0, 0].tolist() == [30, 30, 200]
+
+
+def masked(*transforms) -> DetrDatasetMapper:
+    return DetrDatasetMapper(True, augmentations=list(transforms), image_format="RGB", masks=True)
+
+
+SQUARE = [[12, 6, 20, 6, 20, 10, 12, 10]]
+
+
+def test_a_mask_follows_a_flip_and_a_resize_and_the_box_stays_the_annotations(record):
+    record["annotations"][0]["segmentation"] = SQUARE
+    instances = masked(HFlipTransform(60), T.ResizeTransform(40, 60, 80, 120))(record)["instances"]
+    expected = np.zeros((1, 80, 120), dtype=bool)
+    expected[0, 12:20, 80:96] = True  # x 12..20 flipped in 60 is 40..48
+    assert np.array_equal(instances.gt_masks.tensor.numpy(), expected)
+    # x 10..30 flipped is 30..50, y 5..20.
+    assert instances.gt_boxes.tensor.tolist() == [[60, 10, 100, 40]]
+
+
+def test_masks_are_read_only_where_they_are_asked_for(record, data_config):
+    record["annotations"][0]["segmentation"] = SQUARE
+    data_config.INPUT.CROP.ENABLED = False
+    for masks in (False, True):
+        data_config.MODEL.MASK_ON = masks
+        instances = DetrDatasetMapper(data_config, is_train=True)(record)["instances"]
+        assert instances.has("gt_masks") == masks
+
+
+def test_an_object_without_pixels_in_the_crop_is_left_out_with_its_box(record, annotation):
+    record["annotations"] = [
+        annotation([10, 5, 20, 15], category_id=1, segmentation=SQUARE),
+        annotation([10, 5, 20, 15], category_id=2, segmentation=[[25, 15, 30, 15, 30, 20, 25, 20]]),
+    ]
+    instances = masked(CropTransform(24, 0, 20, 30))(record)["instances"]
+    assert instances.gt_classes.tolist() == [2]
+    assert instances.gt_masks.tensor.shape == (1, 30, 20)
+    assert instances.gt_boxes.tensor.tolist() == [[0, 5, 6, 20]]
+
+
+def test_masks_of_crowds_are_not_read(record, annotation):
+    record["annotations"] = [
+        annotation([1, 1, 9, 9], iscrowd=1, segmentation="whatever"),
+        annotation([10, 5, 20, 15], category_id=2, segmentation=SQUARE),
+    ]
+    assert masked()(record)["instances"].gt_classes.tolist() == [2]
+
+
+def test_a_mask_without_pixels_is_left_out_and_said_once(record, annotation, caplog, monkeypatch):
+    monkeypatch.setattr(detectron2.utils.logger, "_LOG_COUNTER", Counter())
+    caplog.set_level("WARNING")
+    nothing = annotation([10, 5, 20, 15], segmentation=np.zeros((40, 60), dtype=bool))
+    record["annotations"] = [
+        nothing,
+        annotation([10, 5, 20, 15], category_id=2, segmentation=SQUARE),
+        nothing,
+    ]
+    assert masked()(record)["instances"].gt_classes.tolist() == [2]
+    said = [r.getMessage() for r in caplog.records if "covers no pixel" in r.getMessage()]
+    assert len(said) == 1
+    assert "wide.png, annotation 0" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([[1, 2, 3, 4]], "three points"),
+        ({"size": [60, 40], "counts": [2400]}, r"size .*\(60, 40\), but the image has \(40, 60\)"),
+        ({"size": [40, 60], "counts": [7]}, "add up to 7"),
+        (np.ones((40, 61), dtype=bool), r"bitmask has the shape \(40, 61\)"),
+    ],
+)
+def test_an_unusable_mask_names_the_image_and_the_annotation(record, annotation, segmentation, message):
+    record["annotations"] = [
+        annotation([10, 5, 20, 15], segmentation=SQUARE),
+        annotation([10, 5, 20, 15], segmentation=segmentation),
+    ]
+    with pytest.raises(DataError, match=rf"wide\.png, annotation 1 \(counted from 0\): its .*{message}"):
+        masked()(record)
+
+
+def test_a_missing_mask_names_the_image_and_the_key(record):
+    with pytest.raises(DataError, match=r"wide\.png, annotation 0 .* no 'segmentation'.*MODEL\.MASK_ON"):
+        masked()(record)
+
+
+def test_a_panoptic_record_names_the_mapper_that_reads_it(panoptic_record):
+    with pytest.raises(DataError, match=r"one\.jpg .*DATASET_MAPPER_NAME to DetrPanopticDatasetMapper"):
+        mapper_of()(panoptic_record)
 
 
 def test_boxes_are_clipped_and_those_outside_the_crop_dropped(record, annotation):

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from detectron2.data import MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.data.datasets.builtin_meta import _get_builtin_metadata
+from PIL import Image
 
 from detr_d2.data import build_detr_test_loader, build_detr_train_loader, load_dataset, register_coco_json
 from detr_d2.data.augmentation import truncated_size
@@ -37,6 +39,27 @@ def test_images_of_coco_are_resized_as_published(data_config, catalog):
         assert sample["image"].float().std() > 5
         count += 1
     assert count == len(load_dataset("coco_real_val")) > 0
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_panoptic_coco_is_loaded_by_name(data_config, split):
+    name = f"coco_2017_{split}_panoptic"
+    if not Path(MetadataCatalog.get(name).panoptic_json).is_file():
+        pytest.skip(f"no {name} in DETECTRON2_DATASETS")
+    data_config.INPUT.DATASET_MAPPER_NAME = "DetrPanopticDatasetMapper"
+    data_config.MODEL.DETR.NUM_CLASSES = 133
+    data_config.MODEL.MASK_ON = True
+    data_config.DATASETS.TRAIN = (name,)
+    data_config.DATALOADER.ASPECT_RATIO_GROUPING = True
+    for sample in next(iter(build_detr_train_loader(data_config))):
+        instances = sample["instances"]
+        assert instances.gt_masks.tensor.shape == (len(instances), *sample["image"].shape[1:])
+    evaluated = [sample for (sample,) in build_detr_test_loader(data_config, name)]
+    for sample in evaluated:
+        with Image.open(sample["file_name"]) as image:
+            assert (sample["width"], sample["height"]) == image.size
+        assert sample["segments_info"]
+    assert len(evaluated) >= 10
 
 
 def test_blood_cells_are_read_from_their_own_json(data_config, catalog):

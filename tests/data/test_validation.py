@@ -85,6 +85,18 @@ BAD_CONTENT = {
         r"2 entries of 'annotations'.*id 11",
     ),
     "empty box": (lambda c: c["annotations"][0].update(bbox=[]), r"annotation 11.*four numbers"),
+    "polygon of two points": (
+        lambda c: c["annotations"][1].update(segmentation=[[1, 2, 3, 4]]),
+        r"train\.json.*annotation 12 \(image 2\): its polygon \[1, 2, 3, 4\].*three points.*4 numbers",
+    ),
+    "counts that are no run lengths": (
+        lambda c: c["annotations"][0].update(segmentation={"size": [40, 60], "counts": [-5, 2405]}),
+        r"train\.json.*annotation 11 \(image 1\): its RLE counts must add up",
+    ),
+    "RLE without size": (
+        lambda c: c["annotations"][0].update(segmentation={"counts": [5, 2395]}),
+        r"train\.json.*annotation 11 \(image 1\): its RLE needs",
+    ),
     "ignored annotation": (lambda c: c["annotations"][0].update(ignore=1), r"annotation 11.*'ignore'"),
 }
 
@@ -167,6 +179,38 @@ def test_a_box_that_is_not_four_finite_numbers_names_the_image(record, annotatio
     record["annotations"].append(annotation(bbox))
     with pytest.raises(DataError, match=r"wide\.png.*four finite numbers"):
         check_dataset("infinite", [record], 80, 10)
+
+
+SQUARE = [[12, 6, 20, 6, 20, 10, 12, 10]]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({}, r"no 'segmentation', which MODEL\.MASK_ON needs"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "three points"),
+        ({"segmentation": {"size": [60, 40], "counts": "x"}}, r"RLE has the size .*\(60, 40\)"),
+    ],
+)
+def test_masks_that_are_trained_on_are_checked_before(record, annotation, entries, message):
+    record["annotations"] = [
+        annotation([1, 1, 5, 5], iscrowd=1),
+        annotation([1, 1, 5, 5], segmentation=SQUARE),
+        annotation([1, 1, 5, 5], **entries),
+    ]
+    check_dataset("boxes alone", [record], 80, 10)
+    with pytest.raises(DataError, match=rf"'masks', image .*wide\.png, annotation 2 .*{message}"):
+        check_dataset("masks", [record], 80, 10, masks=True)
+    check_dataset("masks", [dict(record, annotations=record["annotations"][:2])], 80, 10, masks=True)
+
+
+def test_the_train_loader_checks_masks_and_the_test_loader_does_not(data_config, load):
+    load("maskless")
+    data_config.DATASETS.TRAIN = ("maskless",)
+    data_config.MODEL.MASK_ON = True
+    with pytest.raises(DataError, match=r"MODEL\.MASK_ON"):
+        build_detr_train_loader(data_config)
+    assert len(list(build_detr_test_loader(data_config, "maskless"))) == 2
 
 
 def test_unusable_boxes_are_counted_by_kind(record, annotation, said):

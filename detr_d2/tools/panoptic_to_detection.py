@@ -1,0 +1,51 @@
+"""Make COCO detection annotations of panoptic ones: ``python -m detr_d2.tools.panoptic_to_detection``."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..data import panoptic_to_detection
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m detr_d2.tools.panoptic_to_detection",
+        description="Write a COCO instance annotation file with a box and a mask for every panoptic segment, "
+        "things and stuff. Train on it by naming it in DATASETS.COCO_JSON.",
+    )
+    parser.add_argument("--panoptic-json", required=True, help="panoptic annotation file")
+    parser.add_argument("--panoptic-root", required=True, help="folder of its segmentation maps (png)")
+    parser.add_argument("--output", required=True, help="json file to write")
+    parser.add_argument("--no-masks", action="store_true", help="write boxes alone")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments; None takes the process's own.
+
+    Returns:
+        Exit status: 0, or 2 for files that cannot be used.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        content = panoptic_to_detection(args.panoptic_json, args.panoptic_root, masks=not args.no_masks)
+        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.output).write_text(json.dumps(content))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"Wrote {len(content['annotations'])} annotations of {len(content['images'])} images and "
+        f"{len(content['categories'])} categories to {args.output}."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
