@@ -27,7 +27,8 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Object classes, no-object not counted. At least as many as the data set has.
     detr.NUM_CLASSES = 80
-    # Detector to freeze while a mask head is trained. There is no mask head yet: must be "".
+    # Checkpoint (path or URI) of a detector to load and freeze while a mask head is trained on it.
+    # Needs MODEL.MASK_ON; "" trains everything.
     detr.FROZEN_WEIGHTS = ""
 
     # Transformer
@@ -61,6 +62,9 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.QUERY_GROUPS = 1
     # The backbone feature map that the transformer reads.
     detr.IN_FEATURE = "res5"
+    # With MODEL.MASK_ON: backbone feature maps that the mask head adds to its own, from coarse to fine, each
+    # of a smaller stride than the one before. Masks have the stride of the last one.
+    detr.MASK_FEATURES = ("res4", "res3", "res2")
 
     # Set criterion: weights of the terms of the loss
 
@@ -70,6 +74,12 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.L1_WEIGHT = 5.0
     # 1 - generalised IoU.
     detr.GIOU_WEIGHT = 2.0
+    # Focal loss of the masks of the last decoder layer, with MODEL.MASK_ON.
+    detr.MASK_WEIGHT = 1.0
+    # Dice loss of the same masks.
+    detr.DICE_WEIGHT = 1.0
+    # True compares masks over the padded batch as published DETR does, False over each image alone.
+    detr.MASK_LOSS_ON_PADDING = False
     # Weight of the no-object class inside the cross entropy; the object classes have 1.
     detr.NO_OBJECT_WEIGHT = 0.1
     # True matches and supervises every decoder layer, False only the last one.
@@ -93,13 +103,32 @@ def _add_model_keys(cfg: CfgNode) -> None:
     # Minus the generalised IoU.
     detr.COST_GIOU = 2.0
 
+    # What inference gives
+
+    detr.TEST = CfgNode()
+    # "instances" in the results: a box, class and score for each query and, with MODEL.MASK_ON, a mask.
+    # Of a panoptic model these are the queries whose class is a thing.
+    detr.TEST.INSTANCE_ON = True
+    # "panoptic_seg" in the results. Needs MODEL.MASK_ON and a data set with things and stuff.
+    detr.TEST.PANOPTIC_ON = False
+    # Instances of a lower score are left out. 0 keeps one for each query, as published DETR does.
+    detr.TEST.INSTANCE_SCORE_THRESHOLD = 0.0
+    # A pixel belongs to an instance's mask where its probability is above this.
+    detr.TEST.MASK_THRESHOLD = 0.5
+    # Queries with a score up to this take no part in panoptic segmentation.
+    detr.TEST.PANOPTIC_SCORE_THRESHOLD = 0.85
+    # Panoptic segments of so few pixels are left out.
+    detr.TEST.PANOPTIC_MIN_AREA = 4
+    # The mask head takes so many queries at a time, all images of a batch counted: bounds memory only.
+    detr.TEST.MASK_CHUNK = 32
+
     # Detectron2's keys of the model with another default
 
     # Subtracted from the channels: ImageNet's mean, in INPUT.FORMAT's order, as published weights expect.
     cfg.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
     # Divides the channels then: ImageNet's standard deviation.
     cfg.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
-    # Instance masks beside the boxes. Must be False: there is no mask head yet.
+    # Adds the mask head: masks of the objects, and panoptic segmentation.
     cfg.MODEL.MASK_ON = False
 
 

@@ -11,7 +11,7 @@ import detr_d2
 
 # isort: split
 from detectron2.config import CfgNode, get_cfg
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances
 
 
 def make_tiny_config() -> CfgNode:
@@ -39,6 +39,17 @@ def make_tiny_config() -> CfgNode:
     return cfg
 
 
+def make_mask_config() -> CfgNode:
+    """The same with a mask head at strides 16, 8 and 4, which needs twice the channels."""
+    cfg = make_tiny_config()
+    cfg.MODEL.MASK_ON = True
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3", "res4"]
+    cfg.MODEL.DETR.MASK_FEATURES = ("res3", "res2")
+    cfg.MODEL.DETR.HIDDEN_DIM = 64
+    cfg.MODEL.DETR.NHEADS = 8
+    return cfg
+
+
 def make_input(height: int, width: int, num_objects: int, num_classes: int = 3) -> dict[str, Any]:
     """One element of a training batch: a random image with random boxes inside it."""
     corners = torch.rand(num_objects, 2, 2) * torch.tensor([width, height])
@@ -53,6 +64,22 @@ def make_input(height: int, width: int, num_objects: int, num_classes: int = 3) 
         "width": width,
         "instances": instances,
     }
+
+
+def make_mask_input(height: int, width: int, num_objects: int, num_classes: int = 3) -> dict[str, Any]:
+    """The same with masks: the ellipses in the boxes."""
+    x = make_input(height, width, num_objects, num_classes)
+    boxes = x["instances"].gt_boxes.tensor
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1) + 0.5
+    distance = ((grid - centre[:, None, None]) / half[:, None, None]).square().sum(-1)  # N x H x W
+    x["instances"].gt_masks = BitMasks(distance <= 1)
+    return x
+
+
+@pytest.fixture
+def mask_config() -> CfgNode:
+    return make_mask_config()
 
 
 @pytest.fixture

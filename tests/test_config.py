@@ -93,6 +93,58 @@ def test_coco_configs_are_the_published_models_and_recipe(name: str, millions: f
     assert build_gradient_clipper(cfg) is not None
 
 
+# Parameters in millions: as published with 133 classes; 53 rows of 257 less with 80.
+@pytest.mark.parametrize(
+    ("name", "millions", "stride", "classes"),
+    [
+        ("COCO-PanopticSegmentation/detr_panoptic_R_50.yaml", 42.87, 32, 133),
+        ("COCO-PanopticSegmentation/detr_panoptic_R_50_DC5.yaml", 42.87, 16, 133),
+        ("COCO-PanopticSegmentation/detr_panoptic_R_101.yaml", 61.81, 32, 133),
+        ("COCO-InstanceSegmentation/detr_segm_R_50.yaml", 42.86, 32, 80),
+    ],
+)
+def test_coco_mask_configs_train_the_published_mask_head_on_a_frozen_detector(
+    name: str, millions: float, stride: int, classes: int
+) -> None:
+    cfg = load(CONFIGS / name)
+    model = build_model(cfg)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
+    assert model.num_classes == classes
+    assert model.backbone.output_shape()["res5"].stride == stride
+    trained = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"bbox_attention", "mask_head"}
+    assert model.inference.panoptic_on is (classes == 133)
+    assert model.inference.things == (list(range(80)) if classes == 133 else None)
+    # 1,848 iterations are an epoch: 25, and 15 before the learning rate falls.
+    assert (cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (64, 46200, (27720,))
+    assert cfg.MODEL.WEIGHTS == "", "all but the mask head comes from the frozen detector"
+
+
+def test_the_second_stage_of_panoptic_training_starts_where_the_first_one_ends() -> None:
+    folder = CONFIGS / "COCO-PanopticSegmentation"
+    second_stages = sorted(folder.glob("detr_panoptic_R_*.yaml"))
+    assert len(second_stages) == 3
+    for path in second_stages:
+        second = load(path)
+        first = load(path.with_name(path.name.replace("panoptic_R", "panoptic_boxes_R")))
+        assert f"{first.OUTPUT_DIR}/model_final.pth" == second.MODEL.DETR.FROZEN_WEIGHTS
+        assert second.OUTPUT_DIR != first.OUTPUT_DIR
+        assert not first.MODEL.MASK_ON
+        assert first.MODEL.DETR.NUM_CLASSES == 133
+        assert first.DATASETS == second.DATASETS
+        assert first.MODEL.RESNETS.DEPTH == second.MODEL.RESNETS.DEPTH
+        assert (first.SOLVER.MAX_ITER, first.SOLVER.STEPS) == (554400, (369600,))
+
+
+def test_the_joint_panoptic_config_trains_detector_and_masks_together() -> None:
+    joint = load(CONFIGS / "COCO-PanopticSegmentation" / "detr_panoptic_joint_R_50.yaml")
+    boxes = load(CONFIGS / "COCO-PanopticSegmentation" / "detr_panoptic_boxes_R_50.yaml")
+    assert joint.MODEL.MASK_ON
+    assert joint.MODEL.DETR.TEST.PANOPTIC_ON
+    assert joint.MODEL.DETR.FROZEN_WEIGHTS == ""
+    assert joint.SOLVER == boxes.SOLVER
+
+
 def test_every_config_in_the_repository_builds() -> None:
     names = sorted(CONFIGS.glob("*/*.yaml"))
     assert len(names) >= 5

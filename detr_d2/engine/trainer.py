@@ -22,10 +22,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ..checkpoint import DetrCheckpointer, warn_of_random_frozen_backbone
 from ..compat import distributed
+from ..data import load_dataset
 from ..data.loader import build_detr_test_loader, build_detr_train_loader
 from ..evaluation import build_evaluator
 from .ema import ModelEma
 from .errors import USER_ERRORS, message
+from .frozen import load_frozen_weights
 from .hooks import BestCheckpointHook, EmaHook, LearningRateHook
 from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
 from .seeding import draw_seed, seed_iteration
@@ -84,7 +86,8 @@ class DetrTrainer(DefaultTrainer):
         self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Go on from the last checkpoint in OUTPUT_DIR if asked to and there is one, else load MODEL.WEIGHTS.
+        """Go on from the last checkpoint in OUTPUT_DIR if asked to and there is one, else load MODEL.WEIGHTS
+        and then, for all but the mask head, MODEL.DETR.FROZEN_WEIGHTS.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -105,9 +108,12 @@ class DetrTrainer(DefaultTrainer):
             if self._best is not None:
                 self._best.load_record()
             return
+        model, loaded = self.checkpointer.model, self.checkpointer.loaded
+        if self.cfg.MODEL.DETR.FROZEN_WEIGHTS:
+            loaded = loaded | load_frozen_weights(self.cfg, model)
         if self.ema is not None:
             self.ema.restart()
-        warn_of_random_frozen_backbone(self.checkpointer.model, self.checkpointer.loaded)
+        warn_of_random_frozen_backbone(model, loaded)
 
     def train(self) -> dict[str, Any] | None:
         """Run the iterations from ``start_iter`` to ``max_iter``.
@@ -287,7 +293,16 @@ def _in_process_group(model: nn.Module) -> nn.Module:
 
 
 def class_names(cfg: CfgNode) -> dict[str, list[str]]:
-    """Names of the things and stuff of the first data set, as far as its metadata has them."""
+    """Names of the things and stuff of the first data set, as far as its metadata has them.
+
+    A data set in COCO's json format has its names in that file, which is read where it was not yet.
+
+    Raises:
+        DataError: that file cannot be read.
+    """
     names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     metadata = MetadataCatalog.get(names[0]).as_dict() if names else {}
+    if "json_file" in metadata and "thing_classes" not in metadata:
+        load_dataset(names[0])
+        metadata = MetadataCatalog.get(names[0]).as_dict()
     return {key: list(metadata[key]) for key in ("thing_classes", "stuff_classes") if key in metadata}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.layers import ShapeSpec
 from torch import nn
 
 from .criterion import LossWeights, SetCriterion
+from .inference import Inference
+from .mask_criterion import MaskCriterion
 from .matcher import HungarianMatcher
 from .position_encoding import LearnedPositionEncoding, SinePositionEncoding
+from .segmentation import MaskHead, check_mask_widths
 from .transformer import Transformer
 
 # What MODEL.DETR.POSITION_EMBEDDING may name.
@@ -20,8 +25,12 @@ POSITION_ENCODINGS: dict[str, Callable[[CfgNode], nn.Module]] = {
 }
 
 
-def detr_arguments(cfg: CfgNode) -> dict[str, Any]:
+def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str, Any]:
     """Constructor arguments of ``Detr``, without the backbone.
+
+    Args:
+        cfg: the config.
+        features: the feature maps that the backbone gives, by name.
 
     Raises:
         ValueError: a key has an unknown value, or two keys contradict each other; names the keys.
@@ -55,11 +64,80 @@ def detr_arguments(cfg: CfgNode) -> dict[str, Any]:
         "position_in_content": detr.POSITION_IN_CONTENT,
         "encoder_loss_weight": detr.ENCODER_LOSS_WEIGHT,
         "deep_supervision": detr.DEEP_SUPERVISION,
+        "mask_head": build_mask_head(cfg, features) if cfg.MODEL.MASK_ON else None,
+        "mask_features": detr.MASK_FEATURES,
+        "mask_criterion": MaskCriterion(
+            num_queries=detr.NUM_OBJECT_QUERIES,
+            mask_weight=detr.MASK_WEIGHT,
+            dice_weight=detr.DICE_WEIGHT,
+            on_padding=detr.MASK_LOSS_ON_PADDING,
+        ),
+        "frozen": bool(detr.FROZEN_WEIGHTS),
+        "inference": Inference(
+            instances_on=detr.TEST.INSTANCE_ON,
+            panoptic_on=detr.TEST.PANOPTIC_ON,
+            things=thing_classes(cfg),
+            score_threshold=detr.TEST.INSTANCE_SCORE_THRESHOLD,
+            mask_threshold=detr.TEST.MASK_THRESHOLD,
+            panoptic_score_threshold=detr.TEST.PANOPTIC_SCORE_THRESHOLD,
+            panoptic_min_area=detr.TEST.PANOPTIC_MIN_AREA,
+            mask_chunk=detr.TEST.MASK_CHUNK,
+        ),
         "metrics_period": detr.METRICS_PERIOD,
         "pixel_mean": cfg.MODEL.PIXEL_MEAN,
         "pixel_std": cfg.MODEL.PIXEL_STD,
         "input_format": cfg.INPUT.FORMAT,
     }
+
+
+def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead:
+    """The mask head for MODEL.DETR.MASK_FEATURES of a backbone.
+
+    Raises:
+        ValueError: the backbone does not give them, or not from coarse to fine.
+    """
+    detr = cfg.MODEL.DETR
+    names, stride = tuple(detr.MASK_FEATURES), features[detr.IN_FEATURE].stride
+    for i, name in enumerate(names):
+        if name not in features:
+            raise ValueError(
+                f"MODEL.DETR.MASK_FEATURES has {name!r}, but the backbone gives {', '.join(features)}: "
+                "with MODEL.MASK_ON let it give this one too (a ResNet: MODEL.RESNETS.OUT_FEATURES), or take "
+                "it out"
+            )
+        # With a dilated last stage the first map may be of the transformer's own stride.
+        finer = features[name].stride <= stride if i == 0 else features[name].stride < stride
+        if not finer:
+            raise ValueError(
+                f"MODEL.DETR.MASK_FEATURES is {names}, but must go from coarse to fine, starting from "
+                f"MODEL.DETR.IN_FEATURE {detr.IN_FEATURE!r}: {name!r} has stride {features[name].stride}, "
+                f"after one of {stride}"
+            )
+        stride = features[name].stride
+    return MaskHead(detr.HIDDEN_DIM, detr.NHEADS, [features[name].channels for name in names])
+
+
+def thing_classes(cfg: CfgNode) -> list[int] | None:
+    """The classes that are things where the first data set has things and stuff, in one numbering.
+
+    None where it has not: all classes are things, as far as the model knows.
+    """
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    metadata = MetadataCatalog.get(names[0]).as_dict() if names else {}
+    things, stuff = (
+        set(metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}).values()) for kind in ("thing", "stuff")
+    )
+    return sorted(things) if things and stuff and not things & stuff else None
+
+
+def require(holds: bool, key: str, value: object, rule: str) -> None:
+    """Refuse the value of a key.
+
+    Raises:
+        ValueError: ``holds`` is not true.
+    """
+    if not holds:
+        raise ValueError(f"{key} is {value!r}, but must be {rule}")
 
 
 def check_config(cfg: CfgNode) -> None:
@@ -69,11 +147,6 @@ def check_config(cfg: CfgNode) -> None:
         ValueError: as said.
     """
     detr, resnets = cfg.MODEL.DETR, cfg.MODEL.RESNETS
-
-    def require(holds: bool, key: str, value: object, rule: str) -> None:
-        if not holds:
-            raise ValueError(f"{key} is {value!r}, but must be {rule}")
-
     for key in (
         "NUM_CLASSES",
         "NUM_OBJECT_QUERIES",
@@ -86,7 +159,15 @@ def check_config(cfg: CfgNode) -> None:
         require(detr[key] >= 1, f"MODEL.DETR.{key}", detr[key], "at least 1")
     for key in ("ENC_LAYERS", "METRICS_PERIOD"):
         require(detr[key] >= 0, f"MODEL.DETR.{key}", detr[key], "0 or more")
-    for key in ("CLASS_WEIGHT", "L1_WEIGHT", "GIOU_WEIGHT", "NO_OBJECT_WEIGHT", "ENCODER_LOSS_WEIGHT"):
+    for key in (
+        "CLASS_WEIGHT",
+        "L1_WEIGHT",
+        "GIOU_WEIGHT",
+        "MASK_WEIGHT",
+        "DICE_WEIGHT",
+        "NO_OBJECT_WEIGHT",
+        "ENCODER_LOSS_WEIGHT",
+    ):
         require(detr[key] >= 0, f"MODEL.DETR.{key}", detr[key], "0 or more")
     require(0 <= detr.DROPOUT < 1, "MODEL.DETR.DROPOUT", detr.DROPOUT, "in [0, 1)")
     temperature = detr.POSITION_TEMPERATURE
@@ -114,17 +195,53 @@ def check_config(cfg: CfgNode) -> None:
         "three numbers each",
     )
     require(cfg.INPUT.FORMAT in ("RGB", "BGR"), "INPUT.FORMAT", cfg.INPUT.FORMAT, '"RGB" or "BGR"')
-    require(not cfg.MODEL.MASK_ON, "MODEL.MASK_ON", True, "False: this version has no mask head yet")
-    require(
-        not detr.FROZEN_WEIGHTS,
-        "MODEL.DETR.FROZEN_WEIGHTS",
-        detr.FROZEN_WEIGHTS,
-        '"": only mask heads are trained on a frozen detector, and this version has none yet',
-    )
+    check_mask_config(cfg)
     if "resnet" in cfg.MODEL.BACKBONE.NAME:
         require(
             detr.IN_FEATURE in resnets.OUT_FEATURES,
             "MODEL.DETR.IN_FEATURE",
             detr.IN_FEATURE,
             f"one of MODEL.RESNETS.OUT_FEATURES {list(resnets.OUT_FEATURES)}",
+        )
+
+
+def check_mask_config(cfg: CfgNode) -> None:
+    """Refuse values of masks and of what inference gives that cannot be had, with the key's name.
+
+    Raises:
+        ValueError: as said.
+    """
+    masks_on, detr, test = cfg.MODEL.MASK_ON, cfg.MODEL.DETR, cfg.MODEL.DETR.TEST
+    for key in ("INSTANCE_SCORE_THRESHOLD", "MASK_THRESHOLD", "PANOPTIC_SCORE_THRESHOLD"):
+        require(0 <= test[key] <= 1, f"MODEL.DETR.TEST.{key}", test[key], "in [0, 1]")
+    require(test.MASK_CHUNK >= 1, "MODEL.DETR.TEST.MASK_CHUNK", test.MASK_CHUNK, "at least 1")
+    least = test.PANOPTIC_MIN_AREA
+    require(least >= 0, "MODEL.DETR.TEST.PANOPTIC_MIN_AREA", least, "0 or more")
+    require(
+        test.INSTANCE_ON or test.PANOPTIC_ON,
+        "MODEL.DETR.TEST.INSTANCE_ON",
+        False,
+        "True where MODEL.DETR.TEST.PANOPTIC_ON is False: inference would give nothing",
+    )
+    require(
+        masks_on or not detr.FROZEN_WEIGHTS,
+        "MODEL.DETR.FROZEN_WEIGHTS",
+        detr.FROZEN_WEIGHTS,
+        '"" where MODEL.MASK_ON is False: with the detector frozen there is only a mask head to train',
+    )
+    if masks_on:
+        check_mask_widths(detr.HIDDEN_DIM, detr.NHEADS, len(detr.MASK_FEATURES))
+    things = thing_classes(cfg)
+    if things is not None:
+        rule = f"above {max(things)}, the largest number of a thing in the first of DATASETS"
+        require(max(things) < detr.NUM_CLASSES, "MODEL.DETR.NUM_CLASSES", detr.NUM_CLASSES, rule)
+    if test.PANOPTIC_ON:
+        require(masks_on, "MODEL.MASK_ON", masks_on, "True where MODEL.DETR.TEST.PANOPTIC_ON is")
+        datasets = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+        require(
+            things is not None,
+            "MODEL.DETR.TEST.PANOPTIC_ON",
+            True,
+            f"False: the metadata of the first data set ({datasets[0] if datasets else 'none given'}) do not "
+            "have things and stuff in one numbering, as those of coco_2017_train_panoptic do",
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.modeling.backbone import Backbone
@@ -16,29 +15,34 @@ from torch import Tensor, nn
 
 from .build import detr_arguments
 from .criterion import SetCriterion
+from .inference import Inference, Sizes
+from .mask_criterion import MaskCriterion
 from .matcher import NonFiniteCost, match_centers
 from .metrics import current_event_storage, detection_metrics
+from .mlp import MLP
 from .normalizers import LossNormalizers
 from .padding import padding_mask, resize_padding_mask
-from .postprocessing import detections
-from .targets import Targets
+from .segmentation import BoxAttentionMaps, MaskHead
+from .targets import Targets, image_name
 from .transformer import Transformer
 
 
-class MLP(nn.Module):
-    """Linear layers with ReLU between them."""
+class Decoded(NamedTuple):
+    """What the transformer makes of a batch of images, and what it made it of.
 
-    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, num_layers: int):
-        super().__init__()
-        widths = [in_channels] + [hidden_channels] * (num_layers - 1) + [out_channels]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+    Attributes:
+        queries: (L, B, N, d) after every decoder layer, in training K·N of them, group after group.
+        memory: (B, h·w, d), the encoded image.
+        padding: (B or 1, h, w) bool, True on padding.
+        projected: (B, d, h, w), the backbone's features as the transformer reads them.
+        features: (B, C, ·, ·) each, all of the backbone's features by name.
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in_channels) → (..., out_channels)."""
-        *hidden, last = self.layers
-        for layer in hidden:
-            x = F.relu(layer(x))
-        return last(x)
+    queries: Tensor
+    memory: Tensor
+    padding: Tensor
+    projected: Tensor
+    features: dict[str, Tensor]
 
 
 @META_ARCH_REGISTRY.register()
@@ -59,6 +63,11 @@ class Detr(nn.Module):
         position_in_content: add the position encoding to the features too, not only to queries and keys.
         encoder_loss_weight: weight of :meth:`encoder_losses`; 0 computes none.
         deep_supervision: supervise every decoder layer, not only the last.
+        mask_head: makes masks of queries; None makes none.
+        mask_features: names of the backbone's feature maps that it adds, from coarse to fine.
+        mask_criterion: the loss of masks in training.
+        frozen: train the mask head alone; all else has no gradient and stays in evaluation mode.
+        inference: what to give in inference.
         metrics_period: iterations between two writings of training metrics; 0 never writes.
         pixel_mean, pixel_std: of each input channel, in the units of the images (0 to 255).
         input_format: channel order of the images, "RGB" or "BGR"; read by Detectron2's tools.
@@ -83,6 +92,11 @@ class Detr(nn.Module):
         position_in_content: bool = False,
         encoder_loss_weight: float = 0.0,
         deep_supervision: bool = True,
+        mask_head: MaskHead | None = None,
+        mask_features: Sequence[str] = (),
+        mask_criterion: MaskCriterion | None = None,
+        frozen: bool = False,
+        inference: Inference | None = None,
         metrics_period: int = 20,
         pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
         pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
@@ -98,6 +112,12 @@ class Detr(nn.Module):
         self.query_embed = nn.Embedding(query_groups * num_queries, hidden_dim)
         self.class_embed = nn.Linear(hidden_dim, num_classes + 1)
         self.bbox_embed = MLP(hidden_dim, hidden_dim, 4, num_layers=3)
+        self.mask_head = mask_head
+        if mask_head is not None:
+            self.bbox_attention = BoxAttentionMaps(hidden_dim, mask_head.heads)
+        self.mask_features = tuple(mask_features)
+        self.mask_criterion = mask_criterion or MaskCriterion(num_queries)
+        self.inference = inference or Inference()
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.query_groups = query_groups
@@ -108,10 +128,31 @@ class Detr(nn.Module):
         self.input_format = input_format
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+        self.frozen = frozen
+        if frozen:
+            self.detector().requires_grad_(False).eval()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        return {"backbone": build_backbone(cfg), **detr_arguments(cfg)}
+        backbone = build_backbone(cfg)
+        return {"backbone": backbone, **detr_arguments(cfg, backbone.output_shape())}
+
+    def detector(self) -> nn.ModuleDict:
+        """Everything but the masks, under the names that it has here."""
+        masks = ("bbox_attention", "mask_head")
+        return nn.ModuleDict({name: part for name, part in self.named_children() if name not in masks})
+
+    def train(self, mode: bool = True) -> Detr:
+        """As PyTorch's, but a frozen detector stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.detector().eval()
+        return self
+
+    @property
+    def groups(self) -> int:
+        """K where the detector is trained, else 1."""
+        return self.query_groups if self.transformer.training else 1
 
     @property
     def device(self) -> torch.device:
@@ -130,41 +171,48 @@ class Detr(nn.Module):
                 None divides by the counts of this batch.
 
         Returns:
-            in training the weighted losses by name; else for each image ``{"instances": Instances}``.
+            in training the weighted losses by name; else for each image ``instances`` (``Instances``) and
+            ``panoptic_seg`` (ids (H, W) int32, a list of a dict for each segment), as far as asked for.
 
         Raises:
             FloatingPointError: in training, NaN or infinite predictions; names the images.
-            ValueError: in training, a class that the model does not have; names the image.
+            ValueError: in training, objects that the model cannot learn from; names the image.
         """
         images = self.preprocess(batched_inputs)
-        queries, memory, padding = self.transform(images)
-        logits, boxes = self.predict(queries)
+        decoded = self.transform(images)
+        logits, boxes = self.predict(decoded.queries)
+        predict_masks = None if self.mask_head is None else partial(self.predict_masks, decoded)
         if not self.training:
-            sizes = [
-                (x.get("height", size[0]), x.get("width", size[1]))
-                for x, size in zip(batched_inputs, images.image_sizes, strict=True)
-            ]
-            return [{"instances": result} for result in detections(logits[-1], boxes[-1], sizes)]
+            return self.inference(logits[-1], boxes[-1], Sizes.of(batched_inputs, images), predict_masks)
 
+        targets = Targets.of_batch(batched_inputs, images, self.num_classes, predict_masks is not None)
         # For the loss a group of queries is like another image with the same objects.
-        targets = self.targets(batched_inputs).repeated(self.query_groups)
+        of_groups = targets.repeated(self.groups)
         logits, boxes = (x.unflatten(2, (-1, self.num_queries)).flatten(1, 2) for x in (logits, boxes))
-        if not self.deep_supervision:
+        if self.frozen or not self.deep_supervision:
             logits, boxes = logits[-1:], boxes[-1:]
-        normalizers = normalizers or self.criterion.normalizers(targets.counts)
+        normalizers = normalizers or self.criterion.normalizers(of_groups.counts)
+        losses: dict[str, Tensor] = {}
         try:
-            losses, matches = self.criterion(logits, boxes, targets, normalizers)
-            if self.encoder_loss_weight:
-                losses.update(self.encoder_losses(memory, padding, targets, normalizers))
+            if self.frozen:
+                matches = self.criterion.matcher(logits, boxes, of_groups)
+            else:
+                losses, matches = self.criterion(logits, boxes, of_groups, normalizers)
+            if self.encoder_loss_weight and not self.frozen:
+                losses.update(self.encoder_losses(decoded, of_groups, normalizers))
         except NonFiniteCost as error:
-            images_of_groups = sorted({i // self.query_groups for i in error.images})
+            images_of_groups = sorted({i // self.groups for i in error.images})
             names = ", ".join(image_name(batched_inputs[i]) for i in images_of_groups)
             raise FloatingPointError(
                 f"NaN or infinite predictions for {names}: lower SOLVER.BASE_LR, or look at these images"
             ) from error
+        if predict_masks is not None:
+            num_boxes = normalizers.num_boxes / self.groups
+            last = (predict_masks, matches, targets, images.image_sizes, num_boxes, self.groups)
+            losses.update(self.mask_criterion(*last))
         storage = current_event_storage()
         if storage is not None and self.metrics_period and storage.iter % self.metrics_period == 0:
-            storage.put_scalars(**detection_metrics(logits[-1], targets, matches))
+            storage.put_scalars(**detection_metrics(logits[-1], of_groups, matches))
         return losses
 
     def preprocess(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
@@ -176,30 +224,44 @@ class Detr(nn.Module):
         """Tokens (..., d) → logits (..., C + 1) and normalised (cx, cy, w, h) boxes (..., 4)."""
         return self.class_embed(tokens).float(), self.bbox_embed(tokens).float().sigmoid()
 
-    def transform(self, images: ImageList) -> tuple[Tensor, Tensor, Tensor]:
-        """From images to queries.
-
-        Returns:
-            queries (L, B, N, d) after every decoder layer, in training K·N of them, group after group;
-            memory (B, h·w, d), the encoded image; padding (B or 1, h, w) bool, True on padding.
-        """
+    def transform(self, images: ImageList) -> Decoded:
+        """From images to queries."""
         pixels = images.tensor.contiguous(memory_format=torch.channels_last)
-        features = self.backbone(pixels)[self.in_feature]  # B x C x h x w
+        features = self.backbone(pixels)
+        projected = self.input_proj(features[self.in_feature])  # B x d x h x w
         padding = padding_mask(images.image_sizes, pixels.shape[-2:], self.device)
         if padding is not None:
-            padding = resize_padding_mask(padding, features.shape[-2:])
-        nowhere = features.new_zeros((1, *features.shape[-2:]), dtype=torch.bool)
+            padding = resize_padding_mask(padding, projected.shape[-2:])
+        nowhere = projected.new_zeros((1, *projected.shape[-2:]), dtype=torch.bool)
         position = self.position_encoding(nowhere if padding is None else padding)
-        groups = self.query_groups if self.training else 1
-        query_embed = self.query_embed.weight[: groups * self.num_queries]
-        projected = self.input_proj(features)  # B x d x h x w
-        if self.position_in_content:
-            projected = projected + position
-        queries, memory = self.transformer(projected, position, query_embed, padding, groups)
-        return queries, memory, nowhere if padding is None else padding
+        query_embed = self.query_embed.weight[: self.groups * self.num_queries]
+        content = projected + position if self.position_in_content else projected
+        queries, memory = self.transformer(content, position, query_embed, padding, self.groups)
+        return Decoded(queries, memory, nowhere if padding is None else padding, projected, features)
+
+    def predict_masks(
+        self, decoded: Decoded, queries: Sequence[Tensor], chunk: int | None = None
+    ) -> Sequence[Tensor]:
+        """Masks of some queries of each image.
+
+        Args:
+            decoded: of :meth:`transform`.
+            queries: (n,) int64 for each image.
+            chunk: queries that the mask head takes at a time; None takes all.
+
+        Returns:
+            (n, H, W) logits for each image, over the padded batch, at the stride of the finest features.
+        """
+        assert self.mask_head is not None
+        padding = decoded.padding.expand(len(queries), -1, -1)
+        images = zip(decoded.queries[-1], queries, decoded.memory, padding, strict=True)
+        attention = torch.cat([self.bbox_attention(tokens[n], *image) for tokens, n, *image in images])
+        counts = [len(n) for n in queries]
+        finer = [decoded.features[name] for name in self.mask_features]
+        return self.mask_head(decoded.projected, finer, attention, counts, chunk).split(counts)
 
     def encoder_losses(
-        self, memory: Tensor, padding: Tensor, targets: Targets, normalizers: LossNormalizers
+        self, decoded: Decoded, targets: Targets, normalizers: LossNormalizers
     ) -> dict[str, Tensor]:
         """Let the decoder's heads read each object off the encoder's token at its centre.
 
@@ -207,36 +269,24 @@ class Detr(nn.Module):
         detectors supervise their encoder so; here inference does not use the result.
 
         Args:
-            memory: (B, h·w, d).
-            padding: (B, h, w) bool, True on padding.
+            decoded: of :meth:`transform`.
             targets: of the B·K groups.
             normalizers: of the B·K groups; all terms are divided by the number of objects.
 
         Returns:
             weighted scalars ``loss_ce_encoder``, ``loss_bbox_encoder`` and ``loss_giou_encoder``.
         """
-        objects = normalizers.num_boxes / self.query_groups
-        targets = targets.every(self.query_groups)
-        logits, boxes = self.predict(memory)
+        objects = normalizers.num_boxes / self.groups
+        targets = targets.every(self.groups)
+        logits, boxes = self.predict(decoded.memory)
         losses, _ = self.criterion(
             logits[None],
             boxes[None],
             targets,
             LossNormalizers(objects, objects),
-            match_centers(targets, padding),
+            match_centers(targets, decoded.padding),
         )
         return {f"{name}_encoder": loss * self.encoder_loss_weight for name, loss in losses.items()}
-
-    def targets(self, batched_inputs: list[dict[str, Any]]) -> Targets:
-        """The padded ground truth of a batch."""
-        for x in batched_inputs:
-            classes = x["instances"].gt_classes
-            if len(classes) and int(classes.max()) >= self.num_classes:
-                raise ValueError(
-                    f"{image_name(x)} has an object of class {int(classes.max())}, but the model's classes "
-                    f"are 0 to {self.num_classes - 1}: set MODEL.DETR.NUM_CLASSES to the data set's number"
-                )
-        return Targets.from_instances([x["instances"] for x in batched_inputs], self.device)
 
     def loss_normalizers(self, micro_batches: list[list[dict[str, Any]]]) -> LossNormalizers | None:
         """Divisors for the sum of the losses of several micro-batches, over all processes.
@@ -246,9 +296,4 @@ class Detr(nn.Module):
         if self.criterion.per_process:
             return None
         counts = [len(x["instances"]) for batch in micro_batches for x in batch]
-        return self.criterion.normalizers(counts * self.query_groups)
-
-
-def image_name(batched_input: dict[str, Any]) -> str:
-    """How to call an input in a message to the user."""
-    return str(batched_input.get("file_name") or batched_input.get("image_id") or "an unnamed image")
+        return self.criterion.normalizers(counts * self.groups)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from detectron2.structures import Instances
+from detectron2.structures import ImageList, Instances
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -23,14 +24,16 @@ class Targets:
         labels: (B, T) int64, contiguous class ids.
         boxes: (B, T, 4) float32, (cx, cy, w, h) as a share of the image without its padding.
         counts: objects of each image, kept on the host so that reading them never waits for a device.
+        masks: (B, T, H, W) bool, False on the padding at the bottom and right of each image; or None.
     """
 
     labels: Tensor
     boxes: Tensor
     counts: tuple[int, ...]
+    masks: Tensor | None = None
 
     def repeated(self, times: int) -> Targets:
-        """Each image's objects ``times`` times in a row: (B·times, T)."""
+        """Each image's objects ``times`` times in a row: (B·times, T). Masks are left out."""
         if times == 1:
             return self
         return Targets(
@@ -44,12 +47,53 @@ class Targets:
         return Targets(self.labels[::step], self.boxes[::step], self.counts[::step])
 
     @classmethod
-    def from_instances(cls, instances: Sequence[Instances], device: torch.device) -> Targets:
-        """Collect ``gt_classes`` and ``gt_boxes`` of each image.
+    def of_batch(
+        cls,
+        batched_inputs: Sequence[dict[str, Any]],
+        images: ImageList,
+        num_classes: int,
+        with_masks: bool = False,
+    ) -> Targets:
+        """The ``instances`` of a batch, after a look at whether a model can learn from them.
 
         Args:
-            instances: one for each image; boxes absolute (x0, y0, x1, y1) in pixels of ``image_size``.
+            batched_inputs: Detectron2's dicts.
+            images: the batch that was made of them.
+            num_classes: of the model.
+            with_masks: collect masks.
+
+        Raises:
+            ValueError: a class that the model does not have, or objects without masks; names the image.
+        """
+        for x in batched_inputs:
+            classes = x["instances"].gt_classes
+            if len(classes) and int(classes.max()) >= num_classes:
+                raise ValueError(
+                    f"{image_name(x)} has an object of class {int(classes.max())}, but the model's classes "
+                    f"are 0 to {num_classes - 1}: set MODEL.DETR.NUM_CLASSES to the data set's number"
+                )
+            if with_masks and len(classes) and not x["instances"].has("gt_masks"):
+                raise ValueError(
+                    f"{image_name(x)} has objects without masks: use a data set with segmentations, or set "
+                    "MODEL.MASK_ON False"
+                )
+        padded_size = (images.tensor.shape[-2], images.tensor.shape[-1]) if with_masks else None
+        return cls.from_instances([x["instances"] for x in batched_inputs], images.tensor.device, padded_size)
+
+    @classmethod
+    def from_instances(
+        cls,
+        instances: Sequence[Instances],
+        device: torch.device,
+        padded_size: tuple[int, int] | None = None,
+    ) -> Targets:
+        """Collect ``gt_classes`` and ``gt_boxes`` of each image, and ``gt_masks`` where asked for.
+
+        Args:
+            instances: one for each image; boxes absolute (x0, y0, x1, y1) in pixels of ``image_size``,
+                masks as ``BitMasks`` of that size, which an image without objects need not have.
             device: where the padded tensors go, in one copy each.
+            padded_size: (H, W) of the masks; None collects none.
         """
         labels = [image.gt_classes for image in instances]
         boxes = []
@@ -61,4 +105,20 @@ class Targets:
             labels=pad_sequence(labels, batch_first=True).to(device, torch.int64, non_blocking=True),
             boxes=pad_sequence(boxes, batch_first=True).to(device, torch.float32, non_blocking=True),
             counts=tuple(len(image_labels) for image_labels in labels),
+            masks=None if padded_size is None else _padded_masks(instances, padded_size).to(device),
         )
+
+
+def image_name(batched_input: dict[str, Any]) -> str:
+    """How to call an input in a message to the user."""
+    return str(batched_input.get("file_name") or batched_input.get("image_id") or "an unnamed image")
+
+
+def _padded_masks(instances: Sequence[Instances], size: tuple[int, int]) -> Tensor:
+    """(B, T, H, W) bool."""
+    masks = torch.zeros(len(instances), max(map(len, instances)), *size, dtype=torch.bool)
+    for padded, image in zip(masks, instances, strict=True):
+        if len(image):
+            height, width = image.image_size
+            padded[: len(image), :height, :width] = image.gt_masks.tensor
+    return masks

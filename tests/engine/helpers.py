@@ -19,7 +19,7 @@ from detectron2.config import CfgNode
 
 from detr_d2.data import register_coco_json
 
-from ..conftest import make_tiny_config
+from ..conftest import make_mask_config, make_tiny_config
 
 NAME = "engine_tests"
 
@@ -71,6 +71,18 @@ def write_dataset(folder: Path, num_images: int = 11) -> CfgNode:
     cfg.SEED = 7
     cfg.OUTPUT_DIR = str(folder / "output")
     return cfg
+
+
+def add_masks(cfg: CfgNode) -> None:
+    """Give the objects of :func:`write_dataset` their boxes as masks, and the model a mask head."""
+    file = Path(cfg.DATASETS.COCO_JSON[0][1])
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        x, y, w, h = annotation["bbox"]
+        annotation["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    file.write_text(json.dumps(content))
+    masks = make_mask_config().MODEL
+    cfg.MODEL.MASK_ON, cfg.MODEL.RESNETS, cfg.MODEL.DETR = True, masks.RESNETS, masks.DETR
 
 
 def load_written_config(file: str) -> CfgNode:

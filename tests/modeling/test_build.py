@@ -5,9 +5,10 @@ from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 
 from detr_d2 import add_detr_config
+from detr_d2.modeling.inference import Inference
 from detr_d2.modeling.position_encoding import LearnedPositionEncoding
 
-from ..conftest import make_tiny_config
+from ..conftest import make_mask_config, make_mask_input, make_tiny_config
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,16 @@ from ..conftest import make_tiny_config
         ("MODEL.DETR.POSITION_TEMPERATURE", 0.5, "POSITION_TEMPERATURE is 0.5"),
         ("MODEL.DETR.LOSS_NORMALIZATION", "sum", "LOSS_NORMALIZATION is 'sum', .*'joint', 'per_process'"),
         ("MODEL.DETR.IN_FEATURE", "res5", r"IN_FEATURE is 'res5', .*\['res4'\]"),
-        ("MODEL.DETR.FROZEN_WEIGHTS", "x.pth", "MODEL.DETR.FROZEN_WEIGHTS is 'x.pth'"),
-        ("MODEL.MASK_ON", True, "MODEL.MASK_ON is True"),
+        ("MODEL.DETR.FROZEN_WEIGHTS", "x.pth", "FROZEN_WEIGHTS is 'x.pth', .*MODEL.MASK_ON is False"),
+        ("MODEL.MASK_ON", True, "MODEL.DETR.HIDDEN_DIM is 32"),
+        ("MODEL.DETR.MASK_WEIGHT", -1.0, "MODEL.DETR.MASK_WEIGHT is -1.0"),
+        ("MODEL.DETR.TEST.MASK_CHUNK", 0, "TEST.MASK_CHUNK is 0, but must be at least 1"),
+        ("MODEL.DETR.TEST.MASK_THRESHOLD", 1.5, r"TEST.MASK_THRESHOLD is 1.5, but must be in \[0, 1\]"),
+        ("MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD", -0.1, "TEST.PANOPTIC_SCORE_THRESHOLD is -0.1"),
+        ("MODEL.DETR.TEST.INSTANCE_SCORE_THRESHOLD", 2.0, "TEST.INSTANCE_SCORE_THRESHOLD is 2.0"),
+        ("MODEL.DETR.TEST.PANOPTIC_MIN_AREA", -1, "TEST.PANOPTIC_MIN_AREA is -1"),
+        ("MODEL.DETR.TEST.INSTANCE_ON", False, "TEST.INSTANCE_ON is False, .*would give nothing"),
+        ("MODEL.DETR.TEST.PANOPTIC_ON", True, "MODEL.MASK_ON is False, .*where MODEL.DETR.TEST.PANOPTIC_ON"),
         ("MODEL.PIXEL_STD", [1.0], "MODEL.PIXEL_STD"),
         ("INPUT.FORMAT", "L", "INPUT.FORMAT is 'L'"),
     ],
@@ -38,6 +47,93 @@ def test_values_that_cannot_be_built_are_refused_with_the_keys_name(
     cfg.merge_from_list([key, value])
     with pytest.raises(ValueError, match=message):
         build_model(cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("MODEL.DETR.MASK_FEATURES", ("res3", "res1"), "MASK_FEATURES has 'res1', .* gives res2, res3, res4"),
+        (
+            "MODEL.DETR.MASK_FEATURES",
+            ("res2", "res3"),
+            "coarse to fine, .*'res3' has stride 8, after one of 4",
+        ),
+        ("MODEL.DETR.MASK_FEATURES", ("res3", "res3"), "coarse to fine"),
+        ("MODEL.DETR.NHEADS", 4, r"MODEL.DETR.NHEADS \(4\), by 8"),
+        ("MODEL.DETR.HIDDEN_DIM", 32, r"HIDDEN_DIM is 32, .*MODEL.MASK_ON .*divisible by 64"),
+        ("MODEL.DETR.TEST.PANOPTIC_ON", True, r"PANOPTIC_ON is True, .*first data set \(none given\)"),
+    ],
+)
+def test_masks_that_cannot_be_had_are_refused_with_the_keys_name(key: str, value: Any, message: str) -> None:
+    cfg = make_mask_config()
+    cfg.merge_from_list([key, value])
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg)
+
+
+def test_panoptic_segmentation_needs_things_and_stuff_in_one_numbering() -> None:
+    cfg = make_mask_config()
+    cfg.MODEL.DETR.TEST.PANOPTIC_ON = True
+    for name in ("coco_2017_val", "coco_2017_val_100_panoptic_separated"):
+        cfg.DATASETS.TRAIN = (name,)
+        with pytest.raises(
+            ValueError, match=rf"PANOPTIC_ON is True, .*\({name}\) do not have things and stuff"
+        ):
+            build_model(cfg)
+    cfg.DATASETS.TRAIN = ("coco_2017_val_panoptic",)
+    with pytest.raises(ValueError, match="MODEL.DETR.NUM_CLASSES is 3, but must be above 79"):
+        build_model(cfg)
+    cfg.MODEL.DETR.NUM_CLASSES = 133
+    assert build_model(cfg).inference.things == list(range(80))
+
+
+def test_things_are_those_of_the_first_data_set_with_or_without_masks() -> None:
+    cfg = make_tiny_config()
+    cfg.DATASETS.TEST = ("coco_2017_val",)
+    assert build_model(cfg).inference.things is None
+    cfg.DATASETS.TRAIN = ("shapes_train_panoptic",)
+    assert build_model(cfg).inference.things == [0, 1, 2]
+
+
+def test_every_mask_key_reaches_the_part_that_it_names() -> None:
+    cfg = make_mask_config()
+    detr, test = cfg.MODEL.DETR, cfg.MODEL.DETR.TEST
+    detr.MASK_FEATURES = ("res2",)
+    detr.MASK_WEIGHT, detr.DICE_WEIGHT, detr.MASK_LOSS_ON_PADDING = 1.5, 2.5, True
+    detr.FROZEN_WEIGHTS = "any.pth"
+    test.INSTANCE_SCORE_THRESHOLD, test.MASK_THRESHOLD, test.PANOPTIC_SCORE_THRESHOLD = 0.1, 0.2, 0.3
+    test.PANOPTIC_MIN_AREA, test.MASK_CHUNK, test.INSTANCE_ON, test.PANOPTIC_ON = 5, 6, False, True
+    cfg.DATASETS.TRAIN = ("shapes_train_panoptic",)
+    model = build_model(cfg)
+    assert model.mask_features == ("res2",)
+    assert model.mask_head.adapter1.in_channels == 8
+    assert model.bbox_attention.heads == 8
+    criterion = model.mask_criterion
+    assert (criterion.mask_weight, criterion.dice_weight, criterion.on_padding) == (1.5, 2.5, True)
+    assert criterion.num_queries == 10
+    assert model.frozen
+    assert model.inference == Inference(
+        instances_on=False,
+        panoptic_on=True,
+        things=[0, 1, 2],
+        score_threshold=0.1,
+        mask_threshold=0.2,
+        panoptic_score_threshold=0.3,
+        panoptic_min_area=5,
+        mask_chunk=6,
+    )
+
+
+def test_the_mask_head_takes_any_backbones_stages_by_name() -> None:
+    """Channels and strides are what the backbone says."""
+    cfg = make_mask_config()
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["stem", "res3", "res4"]
+    cfg.MODEL.RESNETS.STEM_OUT_CHANNELS = 16
+    cfg.MODEL.DETR.MASK_FEATURES = ("res3", "stem")
+    model = build_model(cfg)
+    assert (model.mask_head.adapter1.in_channels, model.mask_head.adapter2.in_channels) == (16, 16)
+    losses = model([make_mask_input(64, 96, 2)])
+    assert losses["loss_mask"].isfinite()
 
 
 def test_all_costs_zero_is_refused() -> None:

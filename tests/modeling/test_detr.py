@@ -272,7 +272,7 @@ def test_the_encoder_is_supervised_at_the_objects_centres(
     assert set(losses) - set(expected) == {"loss_ce_encoder", "loss_bbox_encoder", "loss_giou_encoder"}
 
     # The plain loop: 64 x 96, 80 x 64 and 48 x 48 pixels are 4 x 6, 5 x 4 and 3 x 3 of the 5 x 6 cells.
-    _, memory, _ = model.transform(model.preprocess(batch))
+    memory = model.transform(model.preprocess(batch)).memory
     logits, boxes = model.predict(memory)
     labels = torch.full((3, 30), 3)
     l1 = 0.0
@@ -301,5 +301,5 @@ def test_position_in_content_adds_the_encoding_to_the_features(tiny_config: CfgN
     with torch.no_grad():
         projected = model.input_proj(model.backbone(images.tensor)["res4"])
         expected, _ = model.transformer(projected + position, position, model.query_embed.weight, None)
-        queries, _, _ = with_position.transform(images)
+        queries = with_position.transform(images).queries
     torch.testing.assert_close(queries, expected)

@@ -1,5 +1,6 @@
+import pytest
 import torch
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, ImageList, Instances
 
 from detr_d2.modeling import Targets
 
@@ -46,3 +47,26 @@ def test_repeating_and_picking_every_one_are_inverse() -> None:
     assert torch.equal(back.labels, targets.labels)
     assert torch.equal(back.boxes, targets.boxes)
     assert back.counts == targets.counts
+
+
+def test_masks_are_padded_at_the_bottom_and_right_and_left_out_unless_asked_for() -> None:
+    one = instances((3, 4), [[0.0, 0.0, 1.0, 1.0]] * 2, [1, 2])
+    one.gt_masks = BitMasks(torch.rand(2, 3, 4) > 0.5)
+    other = instances((2, 5), [], [])  # has no masks, and needs none
+    targets = Targets.from_instances([one, other], torch.device("cpu"), padded_size=(6, 8))
+    assert targets.masks is not None
+    assert targets.masks.shape == (2, 2, 6, 8)
+    assert targets.masks.dtype == torch.bool
+    assert torch.equal(targets.masks[0, :, :3, :4], one.gt_masks.tensor)
+    assert targets.masks.sum() == one.gt_masks.tensor.sum()
+    assert Targets.from_instances([one, other], torch.device("cpu")).masks is None
+
+
+def test_objects_that_a_model_cannot_learn_from_are_reported_with_the_image() -> None:
+    batch = [{"file_name": "a.png", "instances": instances((3, 4), [[0.0, 0.0, 1.0, 1.0]], [4])}]
+    images = ImageList.from_tensors([torch.zeros(3, 3, 4)])
+    with pytest.raises(ValueError, match=r"a.png .* class 4, .*0 to 3: set MODEL.DETR.NUM_CLASSES"):
+        Targets.of_batch(batch, images, num_classes=4)
+    with pytest.raises(ValueError, match=r"a.png has objects without masks: .*MODEL.MASK_ON False"):
+        Targets.of_batch(batch, images, num_classes=5, with_masks=True)
+    assert Targets.of_batch(batch, images, num_classes=5).counts == (1,)

@@ -1,0 +1,100 @@
+"""The losses of matched masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .losses import dice_loss, focal_loss
+from .matcher import Matches
+from .segmentation import MaskPredictor
+from .targets import Targets
+
+
+class MaskCriterion(nn.Module):
+    """Focal and dice loss of each matched query's mask with its object's (section 4.4 of the DETR paper).
+
+    Masks are compared at the size of the images, where those of a batch would take much memory. Images are
+    therefore taken one by one, and their full-size masks are computed anew in the backward pass.
+
+    Args:
+        num_queries: object queries N.
+        mask_weight: of the focal loss.
+        dice_weight: of the dice loss.
+        on_padding: compare over the padded batch, as published DETR does, and not over each image alone.
+    """
+
+    def __init__(
+        self,
+        num_queries: int,
+        mask_weight: float = 1.0,
+        dice_weight: float = 1.0,
+        on_padding: bool = False,
+    ):
+        super().__init__()
+        self.num_queries = num_queries
+        self.mask_weight = mask_weight
+        self.dice_weight = dice_weight
+        self.on_padding = on_padding
+
+    def forward(
+        self,
+        predict_masks: MaskPredictor,
+        matches: Matches,
+        targets: Targets,
+        image_sizes: Sequence[tuple[int, int]],
+        num_boxes: Tensor,
+        groups: int = 1,
+    ) -> dict[str, Tensor]:
+        """Losses of the queries that the last layer matched.
+
+        Of several groups of queries only the first, which inference keeps, gets masks: one head serves
+        all, and learns little more at many times the cost.
+
+        Args:
+            predict_masks: gives the mask logits of the queries that are asked for.
+            matches: of the B·K groups.
+            targets: of the B images, with masks.
+            image_sizes: (height, width) in pixels of each image without its padding.
+            num_boxes: what the sums over the B images are divided by.
+            groups: K.
+
+        Returns:
+            weighted scalars ``loss_mask`` and ``loss_dice``.
+        """
+        assert targets.masks is not None
+        counts = [min(count, self.num_queries) for count in targets.repeated(groups).counts]
+        query, target = (x[-1].split(counts)[::groups] for x in (matches.query, matches.target))
+        if not any(counts):  # a mask that counts nothing, for every parameter needs its gradient: zeros
+            anyone = torch.zeros(1, dtype=torch.int64, device=num_boxes.device)
+            nothing = predict_masks([anyone, *query[1:]], None)[0].float().sum() * 0
+            return {"loss_mask": nothing, "loss_dice": nothing}
+
+        focal = dice = num_boxes.new_zeros(())
+        predicted = predict_masks(query, None)
+        with torch.autocast(num_boxes.device.type, enabled=False):
+            for i, logits in enumerate(predicted):
+                if len(logits):
+                    masks = targets.masks[i, target[i]]
+                    compare = partial(_compare, area=masks.shape[1:] if self.on_padding else image_sizes[i])
+                    # It draws no random numbers, so that their state need not be kept.
+                    terms = checkpoint(
+                        compare, logits.float(), masks, use_reentrant=False, preserve_rng_state=False
+                    )
+                    focal, dice = focal + terms[0], dice + terms[1]
+        return {
+            "loss_mask": focal * (self.mask_weight / num_boxes),
+            "loss_dice": dice * (self.dice_weight / num_boxes),
+        }
+
+
+def _compare(logits: Tensor, masks: Tensor, area: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Focal and dice loss of (n, h, w) logits with (n, H, W) masks, over the ``area`` at the top left."""
+    logits = F.interpolate(logits[:, None], size=masks.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+    logits, masks = (x[:, : area[0], : area[1]] for x in (logits, masks))
+    return focal_loss(logits, masks), dice_loss(logits, masks)
