@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
-from ..compat import has_compiled_ops
+from .coco import ThingsEvaluator
+from .panoptic import PanopticEvaluator
 
 EvaluatorBuilder = Callable[[CfgNode, str, str], DatasetEvaluator]
 
@@ -47,4 +48,35 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
 
 @register_evaluator("coco")
 def _coco(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
-    return COCOEvaluator(dataset_name, output_dir=output_folder, use_fast_impl=has_compiled_ops())
+    """Average precision of boxes and, of a model with a mask head, of masks."""
+    if not cfg.MODEL.DETR.TEST.INSTANCE_ON:
+        raise ValueError(
+            f"data set {dataset_name!r} is evaluated by the model's instances: set "
+            "MODEL.DETR.TEST.INSTANCE_ON to True"
+        )
+    return ThingsEvaluator(dataset_name, _tasks(cfg), output_folder)
+
+
+@register_evaluator("coco_panoptic_seg")
+def _coco_panoptic(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+    """Average precision of things and panoptic quality, as far as the model gives instances and maps."""
+    evaluators: list[DatasetEvaluator] = []
+    if cfg.MODEL.DETR.TEST.INSTANCE_ON:
+        if not MetadataCatalog.get(dataset_name).get("json_file"):
+            raise ValueError(
+                f"data set {dataset_name!r} has no json_file of instances in its metadata, which average "
+                "precision needs: set it, or set MODEL.DETR.TEST.INSTANCE_ON to False"
+            )
+        evaluators.append(ThingsEvaluator(dataset_name, _tasks(cfg), output_folder))
+    if cfg.MODEL.DETR.TEST.PANOPTIC_ON:
+        evaluators.append(PanopticEvaluator(dataset_name, output_folder))
+    if not evaluators:
+        raise ValueError(
+            f"there is nothing to evaluate on data set {dataset_name!r}: set MODEL.DETR.TEST.INSTANCE_ON or "
+            "MODEL.DETR.TEST.PANOPTIC_ON to True"
+        )
+    return DatasetEvaluators(evaluators)
+
+
+def _tasks(cfg: CfgNode) -> tuple[str, ...]:
+    return ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)

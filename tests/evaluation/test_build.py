@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,13 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, DatasetEvaluators
 
-from detr_d2.compat import has_compiled_ops
-from detr_d2.evaluation import build, build_evaluator, register_evaluator
+from detr_d2.evaluation import (
+    PanopticEvaluator,
+    ThingsEvaluator,
+    build,
+    build_evaluator,
+    register_evaluator,
+)
 
 NAME = "evaluation_build_tests"
 
@@ -25,13 +29,51 @@ def _forget() -> Iterator[None]:
     MetadataCatalog.pop(NAME, None)
 
 
-def test_coco_data_sets_get_detectron2s_evaluator(tiny_config: CfgNode, tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
-    file.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
-    MetadataCatalog.get(NAME).set(json_file=str(file), evaluator_type="coco")
-    evaluator = build_evaluator(tiny_config, NAME, str(tmp_path))
-    assert isinstance(evaluator, COCOEvaluator)
-    assert evaluator._use_fast_impl == has_compiled_ops()
+PANOPTIC = "evaluated_val_panoptic"
+
+
+@pytest.mark.parametrize(("masks", "tasks"), [(False, ("bbox",)), (True, ("bbox", "segm"))])
+@pytest.mark.parametrize("name", ["evaluated_val", PANOPTIC])
+def test_things_are_evaluated_by_detectron2s_evaluator_with_masks_where_there_are_some(
+    tiny_config: CfgNode, tmp_path: Path, shapes: Path, name: str, masks: bool, tasks: tuple[str, ...]
+) -> None:
+    """The detector of a panoptic model, which is trained before the masks, has boxes only."""
+    tiny_config.MODEL.MASK_ON = masks
+    evaluators = parts(build_evaluator(tiny_config, name, str(tmp_path)))
+    assert [type(evaluator) for evaluator in evaluators] == [ThingsEvaluator]
+    assert isinstance(evaluators[0], COCOEvaluator)
+    assert evaluators[0]._tasks == tasks
+
+
+def parts(evaluator: DatasetEvaluator) -> list[DatasetEvaluator]:
+    return evaluator._evaluators if isinstance(evaluator, DatasetEvaluators) else [evaluator]
+
+
+@pytest.mark.parametrize("instances", [True, False])
+def test_panoptic_maps_are_evaluated_where_the_model_gives_some(
+    tiny_config: CfgNode, tmp_path: Path, shapes: Path, instances: bool
+) -> None:
+    tiny_config.MODEL.DETR.TEST.PANOPTIC_ON = True
+    tiny_config.MODEL.DETR.TEST.INSTANCE_ON = instances
+    evaluators = parts(build_evaluator(tiny_config, PANOPTIC, str(tmp_path)))
+    assert [type(e) for e in evaluators] == [ThingsEvaluator] * instances + [PanopticEvaluator]
+
+
+@pytest.mark.parametrize("name", ["evaluated_val", PANOPTIC])
+def test_a_model_that_gives_nothing_is_refused_with_the_keys(
+    tiny_config: CfgNode, tmp_path: Path, shapes: Path, name: str
+) -> None:
+    tiny_config.MODEL.DETR.TEST.INSTANCE_ON = False
+    with pytest.raises(ValueError, match=f"{name}.*MODEL.DETR.TEST.INSTANCE_ON"):
+        build_evaluator(tiny_config, name, str(tmp_path))
+
+
+def test_a_panoptic_data_set_without_instances_is_refused_with_the_key(
+    tiny_config: CfgNode, tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MetadataCatalog.get(PANOPTIC).__dict__, "json_file", None)
+    with pytest.raises(ValueError, match=f"{PANOPTIC}.*json_file.*MODEL.DETR.TEST.INSTANCE_ON to False"):
+        build_evaluator(tiny_config, PANOPTIC, str(tmp_path))
 
 
 def test_a_registered_type_is_found(

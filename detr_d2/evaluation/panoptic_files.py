@@ -1,0 +1,131 @@
+"""COCO's panoptic files: ground truth to compare with, and predictions as the COCO server takes them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from detectron2.data import Metadata
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+
+from ..data.errors import DataError
+from ..data.images import read_image
+from ..data.panoptic_json import read_panoptic_json
+from .panoptic_quality import OFFSET, PanopticQuality, SegmentError
+
+Segments = Sequence[Mapping[str, Any]]
+
+
+class PanopticGroundTruth:
+    """The ``panoptic_json`` and ``panoptic_root`` of a data set's metadata.
+
+    Maps are read one at a time, when they are compared.
+
+    Attributes:
+        content: what the json file holds.
+        image_ids: of the images that have annotations, in the file's order.
+        categories: COCO's record of each category, by its id.
+    """
+
+    def __init__(self, dataset_name: str, metadata: Metadata):
+        """
+        Raises:
+            DataError: the metadata or the json file lack something; names what.
+            OSError: the json file cannot be opened.
+        """
+        for key in ("panoptic_json", "panoptic_root"):
+            if not metadata.get(key, None):
+                raise DataError(
+                    f"Data set {dataset_name!r} has no panoptic ground truth: set {key} of its metadata, or "
+                    "switch MODEL.DETR.TEST.PANOPTIC_ON off."
+                )
+        self.json_file, self._root = metadata.panoptic_json, metadata.panoptic_root
+        self.content = read_panoptic_json(self.json_file)
+        self.categories = {category["id"]: category for category in self.content["categories"]}
+        for category in self.categories.values():
+            if "isthing" not in category:
+                raise DataError(f"{self.json_file}: category {category['id']} has no 'isthing' (1 or 0)")
+        self._annotations = {a["image_id"]: a for a in self.content["annotations"]}
+        self.image_ids = list(self._annotations)
+
+    def new_quality(self) -> PanopticQuality:
+        """An empty sum over images, of this data set's categories."""
+        return PanopticQuality({i: bool(c["isthing"]) for i, c in self.categories.items()})
+
+    def compare(
+        self, quality: PanopticQuality, image_id: int, pred_map: np.ndarray, pred_segments: Segments
+    ) -> None:
+        """Add an image to ``quality``.
+
+        Args:
+            pred_map: (H, W) integer segment ids, 0 for void, or (H, W, 3) their colours.
+            pred_segments: ``id`` and ``category_id``, of the data set, of each segment.
+
+        Raises:
+            DataError: the image has no annotations, its map is missing or of another size, or ids and lists
+                of segments do not agree; names the file.
+        """
+        if image_id not in self._annotations:
+            raise DataError(f"{self.json_file} has no annotations for image {image_id}")
+        annotation = self._annotations[image_id]
+        map_file = os.path.join(self._root, annotation["file_name"])
+        gt_map = read_image(map_file, "RGB", what="Segmentation map")
+        if gt_map.shape[:2] != pred_map.shape[:2]:
+            raise DataError(
+                f"Segmentation map {map_file} is {gt_map.shape[1]} x {gt_map.shape[0]} pixels, but the "
+                f"prediction for image {image_id} is {pred_map.shape[1]} x {pred_map.shape[0]}, the size of "
+                "the image file. Check that they belong together."
+            )
+        try:
+            quality.add(gt_map, annotation["segments_info"], pred_map, pred_segments)
+        except SegmentError as error:
+            raise DataError(f"Image {image_id} ({map_file} with {self.json_file}): {error}") from error
+
+
+class PanopticPredictions:
+    """Writes a folder of png files and, beside it, a json file of the same name.
+
+    This is what the COCO server takes, and ``panopticapi`` finds the folder by the json file's name.
+    """
+
+    def __init__(self, output_folder: str):
+        """
+        Args:
+            output_folder: for ``predictions.json`` and ``predictions/``; made when something is written.
+        """
+        self._folder = os.path.join(output_folder, "predictions")
+        self.json_file = self._folder + ".json"
+
+    def write_map(self, file_name: str, ids: np.ndarray) -> None:
+        """Write one map.
+
+        Args:
+            file_name: in the folder.
+            ids: (H, W) integer segment ids from 0 to 256^3 - 1.
+
+        Raises:
+            SegmentError: an id is beyond three bytes.
+        """
+        if ids.min() < 0 or ids.max() >= OFFSET:
+            raise SegmentError(
+                f"{file_name}: segment ids from {ids.min()} to {ids.max()} do not fit three bytes"
+            )
+        bytes_of_ids = np.ascontiguousarray(ids, dtype="<u4").view(np.uint8).reshape(*ids.shape, 4)
+        PathManager.mkdirs(self._folder)
+        with PathManager.open(os.path.join(self._folder, file_name), "wb") as file:
+            Image.fromarray(bytes_of_ids[..., :3].copy()).save(file, format="PNG")
+
+    def write_json(self, ground_truth: PanopticGroundTruth, records: Iterable[dict[str, Any]]) -> None:
+        """Write the annotations of all maps, with the images and categories of the ground truth.
+
+        Args:
+            records: ``image_id``, ``file_name`` and ``segments_info`` of each image.
+        """
+        content = {**ground_truth.content, "annotations": sorted(records, key=lambda r: r["image_id"])}
+        PathManager.mkdirs(os.path.dirname(self.json_file))
+        with PathManager.open(self.json_file, "w") as file:
+            file.write(json.dumps(content))
