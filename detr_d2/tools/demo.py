@@ -7,18 +7,27 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from detectron2.data import Metadata
 from PIL import Image
 
-from ..data.dataset_mapper import read_image
-from ..visualization import DetectionVisualizer, detections_from_instances, fit_image
-from .inference import CommandError, ImagePredictor, class_metadata, load_config
+from ..data.images import read_image
+from ..visualization import (
+    DetectionVisualizer,
+    Picture,
+    detections_from_instances,
+    draw_segments,
+    fit_image,
+)
+from .command import CommandError, run_command
+from .inference import ImagePredictor, class_metadata, load_config
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments, named as in Detectron2's own demo."""
     parser = argparse.ArgumentParser(
-        description="Detect objects in images and write the images with the objects drawn on them."
+        description="Write images with what a model finds in them: objects or, of a panoptic model, segments."
     )
     parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
     parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
@@ -33,7 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--output", required=True, metavar="PATH", help="folder to write to; or, for one input, an image file"
     )
     parser.add_argument(
-        "--confidence", "--confidence-threshold", type=float, default=0.5, metavar="S", help="(default: 0.5)"
+        "--confidence",
+        "--confidence-threshold",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="lowest score of the objects that are drawn (default: 0.5); segments of a panoptic model have "
+        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
     parser.add_argument(
@@ -94,34 +109,43 @@ def draw(args: argparse.Namespace) -> None:
         start = time.perf_counter()
         image = read_image(file, "RGB")
         height, width = image.shape[:2]
-        instances = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
-        detections = detections_from_instances(instances, args.confidence)
+        result = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
         seconds = time.perf_counter() - start
-        # Labels need room: small images are enlarged.
-        canvas, factor = fit_image(image, max(height, width, 640))
-        visualizer = DetectionVisualizer(canvas, metadata, label_size=max(9.0, max(canvas.shape) / 90))
-        picture = visualizer.draw_detections(detections, factor).get_image()
+        picture, found = draw_result(image, result, metadata, args.confidence)
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(target)
-        print(f"{file}: {len(detections)} objects in {seconds:.2f} s, drawn in {target}")
+        print(f"{file}: {found} in {seconds:.2f} s, drawn in {target}")
+
+
+def draw_result(
+    image: Picture, result: dict[str, Any], metadata: Metadata, confidence: float
+) -> tuple[Picture, str]:
+    """Draw what a model found: the segments of a panoptic model, otherwise the objects.
+
+    Args:
+        image: (H, W, 3) RGB. Small images are enlarged, because labels need room.
+        result: of :class:`~.inference.ImagePredictor`.
+        metadata: names and colours of the classes.
+        confidence: lowest score of the objects.
+
+    Returns:
+        The picture, (h, w, 3) RGB, and how much was found, in words.
+    """
+    size = max(*image.shape[:2], 640)
+    label_size = max(9.0, size / 90)
+    if "panoptic_seg" in result:
+        ids, segments = result["panoptic_seg"]
+        picture = draw_segments(image, ids.numpy(), segments, metadata, size, label_size)
+        return picture, f"{len(segments)} segments"
+    detections = detections_from_instances(result["instances"], confidence)
+    canvas, factor = fit_image(image, size)
+    visualizer = DetectionVisualizer(canvas, metadata, label_size)
+    return visualizer.draw_detections(detections, factor).get_image(), f"{len(detections)} objects"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0, or 2 where something cannot be used.
-    """
-    args = build_parser().parse_args(argv)
-    try:
-        draw(args)
-    except (CommandError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), draw, argv)
 
 
 if __name__ == "__main__":

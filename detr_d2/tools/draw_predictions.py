@@ -6,21 +6,36 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from ..data import load_dataset
-from ..data.dataset_mapper import read_image
-from ..visualization import PanelSample, detections_from_instances, detections_from_record, draw_panel
-from .inference import CommandError, ImagePredictor, Record, load_config
+from ..data.images import read_image
+from ..data.masks import rasterise
+from ..data.segment_map import read_segment_ids
+from ..evaluation.panoptic_quality import PanopticQuality
+from ..visualization import (
+    PanelSample,
+    PanopticSample,
+    detections_from_instances,
+    detections_from_record,
+    draw_panel,
+    draw_panoptic_panel,
+    summarise,
+)
+from .command import CommandError, run_command
+from .inference import ImagePredictor, Record, load_config
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m detr_d2.tools.draw_predictions",
-        description="Write one picture of images of a data set: ground truth beside a model's predictions.",
+        description="Write one picture of images of a data set: ground truth beside a model's predictions; "
+        "segments of a panoptic model on a panoptic data set, otherwise objects.",
     )
     parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
     parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
@@ -31,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.7,
         metavar="S",
-        help="lowest score that is drawn (default: 0.7)",
+        help="lowest score that is drawn (default: 0.7); segments of a panoptic model have "
+        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD",
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other images (default: 0)")
     parser.add_argument(
@@ -53,14 +69,11 @@ def choose_records(records: Sequence[Record], number: int, seed: int) -> list[Re
     return [records[index] for index in sorted(indices)]
 
 
-def draw(args: argparse.Namespace) -> tuple[int, int]:
-    """Write the picture.
+def draw(args: argparse.Namespace) -> None:
+    """Write the picture and say so.
 
     Args:
         args: what :func:`build_parser` parses.
-
-    Returns:
-        Width and height of the picture in pixels.
 
     Raises:
         CommandError: an argument cannot be used.
@@ -77,49 +90,74 @@ def draw(args: argparse.Namespace) -> tuple[int, int]:
     if name is None:
         raise CommandError("no data set: name one with --dataset (DATASETS.TEST is empty)")
     records = load_dataset(name)
-    predict = ImagePredictor(cfg)
-    samples = [
-        PanelSample(
-            image=read_image(record["file_name"], "RGB"),
-            name=os.path.basename(record["file_name"]),
-            truth=detections_from_record(record),
-            predictions=detections_from_instances(predict(record), args.score_threshold),
+    panoptic = cfg.MODEL.DETR.TEST.PANOPTIC_ON and "pan_seg_file_name" in records[0]
+    if not panoptic and not cfg.MODEL.DETR.TEST.INSTANCE_ON:
+        raise CommandError(
+            f"the model gives panoptic segmentations alone, and {name} has none to draw beside them: name a "
+            "panoptic data set with --dataset, or add MODEL.DETR.TEST.INSTANCE_ON True"
         )
-        for record in choose_records(records, args.num_images, args.seed)
-    ]
-    subtitle = (
-        f"{os.path.basename(cfg.MODEL.WEIGHTS)} · predictions with a score of at least "
-        f"{args.score_threshold:g} · {len(samples)} of {len(records)} images, drawn with seed {args.seed}"
-    )
-    picture = draw_panel(
-        samples,
-        MetadataCatalog.get(name),
-        title=f"{name}: ground truth beside predictions",
-        subtitle=subtitle,
-        image_size=args.image_size,
-    )
+    predict = ImagePredictor(cfg)
+    chosen = choose_records(records, args.num_images, args.seed)
+    drawn = f"{len(chosen)} of {len(records)} images, drawn with seed {args.seed}"
+    weights, metadata = os.path.basename(cfg.MODEL.WEIGHTS), MetadataCatalog.get(name)
+    if panoptic:
+        picture = draw_panoptic_panel(
+            [panoptic_sample(record, predict(record)) for record in chosen],
+            metadata,
+            title=f"{name}: panoptic ground truth and prediction",
+            subtitle=f"{weights} · queries with a score above "
+            f"{cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD:g} · {drawn}",
+            image_size=args.image_size,
+        )
+    else:
+        picture = draw_panel(
+            [detection_sample(record, predict(record), args.score_threshold) for record in chosen],
+            metadata,
+            title=f"{name}: ground truth beside predictions",
+            subtitle=f"{weights} · predictions with a score of at least {args.score_threshold:g} · {drawn}",
+            image_size=args.image_size,
+        )
     Path(args.output).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(args.output)
-    return picture.shape[1], picture.shape[0]
+    print(f"Wrote {args.output} ({picture.shape[1]} x {picture.shape[0]} pixels).")
+
+
+def detection_sample(record: Record, result: dict[str, Any], score_threshold: float) -> PanelSample:
+    """A record's boxes beside a model's; with masks on both sides where both have them."""
+    predictions = detections_from_instances(result["instances"], score_threshold)
+    annotations = record.get("annotations") or ()
+    masks = None
+    if predictions.masks is not None and annotations and all("segmentation" in x for x in annotations):
+        size = record["height"], record["width"]
+        masks = np.stack([rasterise(x["segmentation"], *size).astype(bool) for x in annotations])
+    return PanelSample(
+        image=read_image(record["file_name"], "RGB"),
+        name=os.path.basename(record["file_name"]),
+        truth=detections_from_record(record, masks),
+        predictions=predictions,
+    )
+
+
+def panoptic_sample(record: Record, result: dict[str, Any]) -> PanopticSample:
+    """A record's segments beside a model's, which are counted as panoptic quality counts them."""
+    truth = read_segment_ids(record["pan_seg_file_name"]).astype(np.int64), record["segments_info"]
+    prediction = result["panoptic_seg"][0].numpy(), result["panoptic_seg"][1]
+    classes = {s["category_id"]: s["isthing"] for _, segments in (truth, prediction) for s in segments}
+    quality = PanopticQuality(classes)
+    quality.add(*truth, *prediction)
+    found, missed, wrong = (int(counts.sum()) for counts in (quality.tp, quality.fn, quality.fp))
+    return PanopticSample(
+        image=read_image(record["file_name"], "RGB"),
+        name=os.path.basename(record["file_name"]),
+        truth=truth,
+        prediction=prediction,
+        summary=summarise("segment", found, found + missed, wrong),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0, or 2 where something cannot be used.
-    """
-    args = build_parser().parse_args(argv)
-    try:
-        width, height = draw(args)
-    except (CommandError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"Wrote {args.output} ({width} x {height} pixels).")
-    return 0
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), draw, argv)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.modeling import build_model
-from detectron2.structures import Instances
 from detectron2.utils.file_io import PathManager
 from torch import nn
 
@@ -16,12 +15,9 @@ from ..checkpoint import DetrCheckpointer
 from ..config import add_detr_config
 from ..data import DataError, load_dataset, register_coco_json
 from ..data.dataset_mapper import build_mapper
+from .command import CommandError
 
 Record = dict[str, Any]
-
-
-class CommandError(Exception):
-    """Something that the user can put right; its message is all that is shown."""
 
 
 def load_config(
@@ -76,8 +72,8 @@ class ImagePredictor:
     """Called with a data-set record, returns what the model finds in its image.
 
     The record needs ``file_name``, ``height`` and ``width`` (pixels). The image is read and resized as in
-    evaluation. The result is ``Instances`` on the CPU with ``pred_boxes`` in the original image's
-    coordinates, ``scores`` and ``pred_classes``.
+    evaluation. The result is the model's, on the CPU and at the original image's size: ``instances``
+    (``Instances``) and ``panoptic_seg`` (ids and a list of segments), as far as the config asks for them.
 
     Attributes:
         model: in evaluation mode, on ``MODEL.DEVICE``.
@@ -105,10 +101,15 @@ class ImagePredictor:
         self.class_names: list[str] = list(extra.get("metadata", {}).get("thing_classes", ()))
         self._mapper = build_mapper(cfg, is_train=False)
 
-    def __call__(self, record: Record) -> Instances:
+    def __call__(self, record: Record) -> dict[str, Any]:
         with torch.inference_mode():
-            instances: Instances = self.model([self._mapper(dict(record))])[0]["instances"]
-        return instances.to("cpu")
+            result: dict[str, Any] = self.model([self._mapper(dict(record))])[0]
+        if "instances" in result:
+            result["instances"] = result["instances"].to("cpu")
+        if "panoptic_seg" in result:
+            ids, segments = result["panoptic_seg"]
+            result["panoptic_seg"] = ids.cpu(), segments
+        return result
 
 
 def class_metadata(cfg: CfgNode, class_names: Sequence[str] = ()) -> Metadata:

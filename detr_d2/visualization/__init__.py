@@ -1,23 +1,33 @@
 """Pictures: predictions beside ground truth, and the curves of a training run."""
 
-from .colors import class_colors
+from .colors import class_colors, instance_color
 from .curves import draw_training_curves
 from .detections import Detections, detections_from_instances, detections_from_record, match_detections
+from .labels import Picture, fit_image
 from .metrics_file import TrainingMetrics, read_metrics
-from .panel import PanelSample, draw_panel
-from .visualizer import DetectionVisualizer, fit_image
+from .panel import PanelSample, draw_panel, summarise
+from .panoptic_panel import PanopticSample, draw_panoptic_panel
+from .segments import draw_segments, segment_colors
+from .visualizer import DetectionVisualizer
 
 __all__ = [
     "DetectionVisualizer",
     "Detections",
     "PanelSample",
+    "PanopticSample",
+    "Picture",
     "TrainingMetrics",
     "class_colors",
     "detections_from_instances",
     "detections_from_record",
     "draw_panel",
+    "draw_panoptic_panel",
+    "draw_segments",
     "draw_training_curves",
     "fit_image",
+    "instance_color",
     "match_detections",
     "read_metrics",
+    "segment_colors",
+    "summarise",
 ]

@@ -51,3 +51,14 @@ def text_color(background: Color) -> str:
     """Return "black" or "white", whichever reads better on ``background`` (RGB in [0, 1])."""
     red, green, blue = background
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def instance_color(color: Color, index: int) -> Color:
+    """Return a shade of a class's colour, another one for each ``index``; the first is the colour itself."""
+    if index == 0:
+        return color
+    hue, lightness, saturation = colorsys.rgb_to_hls(*color)
+    # Lighter and darker in turn, never black or white; with small steps of hue none comes twice.
+    lightness += (0.18, -0.18, 0.32, -0.3)[(index - 1) % 4]
+    hue += 0.02 * ((index + 1) // 2) * (-1) ** index
+    return colorsys.hls_to_rgb(hue % 1.0, min(max(lightness, 0.15), 0.88), saturation)

@@ -1,4 +1,4 @@
-"""The boxes that are drawn: read from data-set records and from a model's ``Instances``."""
+"""The objects that are drawn: read from data-set records and from a model's ``Instances``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,21 +23,27 @@ class Detections:
         classes: (N,) contiguous class indices.
         crowd: (N,) True for annotations that stand for a group of objects.
         scores: (N,) in [0, 1], or None for ground truth.
+        masks: (N, H, W) pixels of the original image, or None where only boxes are known.
     """
 
     boxes: FloatArray
     classes: IntArray
     crowd: BoolArray
     scores: FloatArray | None = None
+    masks: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
 
 
-def detections_from_record(record: Mapping[str, Any]) -> Detections:
+def detections_from_record(record: Mapping[str, Any], masks: BoolArray | None = None) -> Detections:
     """Read the annotated boxes of a record in Detectron2's data-set format.
 
     A record without ``annotations`` gives no boxes.
+
+    Args:
+        record: its ``annotations`` are read.
+        masks: (N, H, W) of the annotations, to be drawn with the boxes.
 
     Raises:
         ValueError: an annotation has no box or no class; the record's file and the annotation's
@@ -58,6 +64,7 @@ def detections_from_record(record: Mapping[str, Any]) -> Detections:
         boxes=np.asarray(boxes, dtype=np.float64).reshape(-1, 4),
         classes=np.asarray(classes, dtype=np.int64),
         crowd=np.asarray(crowd, dtype=np.bool_),
+        masks=masks,
     )
 
 
@@ -65,7 +72,8 @@ def detections_from_instances(instances: Instances, score_threshold: float) -> D
     """Keep the predictions at or above a score, best first.
 
     Args:
-        instances: ``pred_boxes``, ``scores`` and ``pred_classes`` of one image, on any device.
+        instances: ``pred_boxes``, ``scores``, ``pred_classes`` and maybe ``pred_masks`` of one image, on any
+            device.
         score_threshold: in [0, 1].
     """
     scores = instances.scores.detach().float().cpu().numpy().astype(np.float64)
@@ -78,6 +86,7 @@ def detections_from_instances(instances: Instances, score_threshold: float) -> D
         classes=classes[order],
         crowd=np.zeros(len(order), dtype=np.bool_),
         scores=scores[order],
+        masks=instances.pred_masks.cpu().numpy()[order] if instances.has("pred_masks") else None,
     )
 
 

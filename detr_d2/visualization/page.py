@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .colors import Color
-from .visualizer import Picture
+from .labels import Picture
 
 INK, GREY = "#1d2733", "#5f6b7a"
 _DPI = 100

@@ -8,7 +8,10 @@ import torch
 from detectron2.modeling import build_model
 from PIL import Image
 
-from tests.conftest import make_tiny_config
+from detr_d2.data import register_shapes
+from detr_d2.data.shapes import ShapesConfig
+from detr_d2.data.shapes_files import ShapesSize, write_shapes
+from tests.conftest import make_mask_config, make_tiny_config
 
 # One plain colour for each image, exactly kept by PNG.
 GROUNDS = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200), (200, 40, 200)]
@@ -58,4 +61,29 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         weights=str(folder / "model.pth"),
         dataset="tools_test_data",
         images=[str(folder / str(image["file_name"])) for image in images],
+    )
+
+
+@pytest.fixture(scope="session")
+def panoptic_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A panoptic model with random weights, and four generated images of 64 x 64 pixels."""
+    folder = tmp_path_factory.mktemp("panoptic_project")
+    write_shapes(folder / "shapes", ShapesConfig(height=64, width=64), ShapesSize(train=1, val=4))
+    register_shapes(folder / "shapes", prefix="tools_shapes")
+    cfg = make_mask_config()
+    cfg.MODEL.DETR.NUM_CLASSES = 6
+    cfg.MODEL.DETR.TEST.PANOPTIC_ON = True
+    cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD = 0.1
+    cfg.INPUT.DATASET_MAPPER_NAME = "DetrPanopticDatasetMapper"
+    cfg.INPUT.MIN_SIZE_TEST = 64
+    cfg.DATASETS.TRAIN = ("tools_shapes_train_panoptic",)
+    cfg.DATASETS.TEST = ("tools_shapes_val_panoptic",)
+    (folder / "config.yaml").write_text(cfg.dump())
+    torch.manual_seed(0)
+    weights = build_model(cfg).state_dict()
+    weights["class_embed.bias"][-1] = -10.0  # every query shows something
+    torch.save({"model": weights}, folder / "model.pth")
+    images = sorted(str(file) for file in (folder / "shapes" / "val").iterdir())
+    return Project(
+        str(folder / "config.yaml"), str(folder / "model.pth"), "tools_shapes_val_panoptic", images
     )

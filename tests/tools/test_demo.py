@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from detr_d2.tools.command import CommandError
 from detr_d2.tools.demo import main, plan_outputs
-from detr_d2.tools.inference import CommandError
 
 from .conftest import GROUNDS, Project
 
@@ -36,6 +36,18 @@ def test_objects_are_drawn_above_the_confidence(project: Project, tmp_path: Path
     options = ["--config-file", project.config, "--weights", project.weights, "--input", project.images[0]]
     assert main([*options, "--output", str(output), "--confidence", "0"]) == 0
     assert not (np.asarray(Image.open(output)) == GROUNDS[0]).all()
+
+
+def test_segments_of_a_panoptic_model_are_drawn(
+    panoptic_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "one.png"
+    options = ["--config-file", panoptic_project.config, "--weights", panoptic_project.weights]
+    assert main([*options, "--input", panoptic_project.images[0], "--output", str(output)]) == 0
+    assert " segments in " in capsys.readouterr().out
+    picture = np.asarray(Image.open(output))
+    assert picture.shape == (640, 640, 3)
+    assert (picture == 255).all(2).sum() > 100, "borders"
 
 
 def test_one_input_may_go_to_a_file_and_several_may_not(project: Project, tmp_path: Path) -> None:

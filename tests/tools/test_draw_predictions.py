@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultPredictor
+from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 
 from detr_d2.tools.draw_predictions import choose_records, main
@@ -65,7 +67,7 @@ def test_a_lower_threshold_draws_more(project: Project, tmp_path: Path) -> None:
 def test_predictions_are_those_of_detectron2s_predictor(project: Project) -> None:
     """A 64 x 48 image resized to 85 x 64 in both: the truncated and the rounded longer side agree."""
     cfg = load_config(project.config, (), project.weights)
-    ours = ImagePredictor(cfg)({"file_name": project.images[0], "height": 48, "width": 64})
+    ours = ImagePredictor(cfg)({"file_name": project.images[0], "height": 48, "width": 64})["instances"]
     image = np.asarray(Image.open(project.images[0]))[:, :, ::-1]
     theirs = DefaultPredictor(cfg)(image)["instances"]
     torch.testing.assert_close(ours.pred_boxes.tensor, theirs.pred_boxes.tensor)
@@ -127,3 +129,65 @@ def test_class_names_come_from_the_checkpoint_then_from_a_data_set(project: Proj
     names = ImagePredictor(named).class_names
     assert names == ["x", "y", "z"]
     assert list(class_metadata(named, names).thing_classes) == ["x", "y", "z"]
+
+
+def test_a_panoptic_models_segments_are_drawn_beside_the_panoptic_ground_truth(
+    panoptic_project: Project, tmp_path: Path
+) -> None:
+    output = tmp_path / "picture.png"
+    assert main(arguments(panoptic_project, output, "--num-images", "2", "--image-size", "128")) == 0
+    page = np.asarray(Image.open(output))
+    assert page.shape[1] > 3 * 128, "three columns"
+    # Stuff in the ground truth and in the legend has its class's colour, borders are black and white.
+    metadata = MetadataCatalog.get(panoptic_project.dataset)
+    for color in metadata.stuff_colors:
+        assert (page == color).all(2).any()
+    assert (page == 0).all(2).sum() > 100
+
+
+def test_a_panoptic_models_segments_are_those_of_detectron2s_predictor_and_its_visualizer_shows_them(
+    panoptic_project: Project,
+) -> None:
+    cfg = load_config(panoptic_project.config, (), panoptic_project.weights)
+    record = {"file_name": panoptic_project.images[0], "height": 64, "width": 64, "image_id": 1}
+    ours, segments = ImagePredictor(cfg)(record)["panoptic_seg"]
+    image = np.asarray(Image.open(panoptic_project.images[0]))
+    ids, theirs = DefaultPredictor(cfg)(image[:, :, ::-1])["panoptic_seg"]
+    assert torch.equal(ours, ids)
+    assert segments == theirs
+    assert len(segments) > 1
+    visualizer = Visualizer(image, MetadataCatalog.get(panoptic_project.dataset))
+    picture = visualizer.draw_panoptic_seg(ids, theirs, area_threshold=0).get_image()
+    assert picture.shape == (64, 64, 3)
+    for segment in segments:
+        assert (picture != image)[ids.numpy() == segment["id"]].any()
+
+
+def test_objects_of_a_mask_model_are_drawn_with_their_masks(
+    panoptic_project: Project, tmp_path: Path
+) -> None:
+    pictures = []
+    for mask_on in ("True", "False"):
+        output = tmp_path / f"{mask_on}.png"
+        changes = ["MODEL.DETR.TEST.PANOPTIC_ON", "False", "MODEL.MASK_ON", mask_on]
+        options = [
+            "--dataset",
+            "tools_shapes_val",
+            "--num-images",
+            "1",
+            "--score-threshold",
+            "0.15",
+            *changes,
+        ]
+        assert main(arguments(panoptic_project, output, *options)) == 0
+        pictures.append(np.asarray(Image.open(output)).astype(int))
+    assert pictures[0].shape == pictures[1].shape
+    assert (pictures[0] != pictures[1]).any(2).sum() > 1000
+
+
+def test_panoptic_segments_need_a_panoptic_data_set(
+    panoptic_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--dataset", "tools_shapes_val", "MODEL.DETR.TEST.INSTANCE_ON", "False"]
+    assert main(arguments(panoptic_project, tmp_path / "picture.png", *options)) == 2
+    assert "tools_shapes_val has none to draw" in capsys.readouterr().err

@@ -57,6 +57,11 @@ def test_predictions_at_or_above_the_threshold_are_kept_best_first() -> None:
     assert kept.scores.tolist() == [0.8999999761581421, 0.75, 0.5]
     assert kept.classes.tolist() == [2, 0, 1]
     assert kept.boxes[:, 0].tolist() == [4, 12, 8]
+    assert kept.masks is None
+    instances.pred_masks = torch.arange(4)[:, None, None].expand(4, 50, 50) == 3
+    masks = detections_from_instances(instances, 0.5).masks
+    assert masks is not None
+    assert masks.all((1, 2)).tolist() == [False, True, False]
 
 
 def test_an_object_is_found_once_and_by_its_own_class_only() -> None:

@@ -22,6 +22,7 @@ def picture_of(boxes: list[list[float]], classes: list[int], **options: object) 
         np.asarray(classes, dtype=np.int64),
         np.asarray(options.pop("crowd", [False] * len(classes)), dtype=np.bool_),
         np.asarray(options.pop("scores")) if "scores" in options else None,
+        np.asarray(options.pop("masks")) if "masks" in options else None,
     )
     return visualizer.draw_detections(detections, **options).get_image()  # type: ignore[arg-type]
 
@@ -49,6 +50,16 @@ def test_outline_lies_on_the_box_in_the_colour_of_the_class() -> None:
 def test_coordinates_grow_with_the_factor() -> None:
     drawn_twice_as_large = picture_of([[50, 60, 100, 120]], [0], factor=2.0)
     assert np.array_equal(drawn_twice_as_large, picture_of([[100, 120, 200, 240]], [0]))
+
+
+def test_masks_are_filled_with_the_colour_of_their_class() -> None:
+    masks = np.zeros((2, 150, 150), dtype=np.bool_)
+    masks[0, 30:60, 40:60] = masks[1, 100:140, 100:140] = True
+    boxes = [[40, 30, 100, 100], [100, 100, 140, 140]]
+    picture = picture_of(boxes, [0, 1], masks=masks, factor=2.0).astype(int)
+    assert (picture[70:110, 90:110, 0] - picture[70:110, 90:110, 2] > 80).all(), "red where the first mask is"
+    assert (picture[140:180, 140:180] == GREY).all(), "not in the rest of its box"
+    assert (picture[220:260, 220:260, 2] - picture[220:260, 220:260, 0] > 80).all()
 
 
 def test_dashes_leave_gaps_where_solid_outlines_do_not() -> None:

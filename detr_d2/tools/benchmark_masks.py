@@ -1,0 +1,243 @@
+"""Times panoptic inference, and its mask head alone, against the published implementation.
+
+    python -m detr_d2.tools.benchmark_masks --published FOLDER
+
+FOLDER is a clone of github.com/facebookresearch/detr. Both sides have a ResNet-50, the same random weights
+and a class head that lets 20 of the 100 queries through. They turn the same image into a map of segments in
+one process and take turns, so that a change of the machine's speed meets both. Printed are the median times
+and the median, least and largest ratio of a turn. The peak memory of each side is that of a fresh process,
+as Linux counts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+from PIL import Image
+from torch import Tensor
+
+from ..checkpoint.convert import to_detr_d2
+from ..config import add_detr_config
+from ..paths import configs_folder
+from .command import run_command
+from .published_detr import (
+    build_published_merging,
+    build_published_panoptic,
+    distinguish_queries,
+    import_published,
+)
+
+CONFIG = "COCO-PanopticSegmentation/detr_panoptic_R_50.yaml"
+CLASSES, THINGS = 133, range(80)
+# The classes of the queries that are kept: things, and stuff of which no two are the same.
+KEPT = (*range(12), *range(80, 88))
+IMAGE_SIZE, OUTPUT_SIZE = (800, 1066), (480, 640)
+
+Run = Callable[[Tensor], Tensor]  # image (3, H, W) uint8 -> segment ids (H, W), from 1
+Weights = dict[str, Tensor]
+
+
+def published_side(folder: str, weights: Weights | None = None) -> tuple[Any, Run]:
+    """The published model, and what runs it from an image to a map of segments."""
+    model = build_published_panoptic(folder, CLASSES)
+    if weights is not None:
+        model.load_state_dict(weights)
+    merge = build_published_merging(folder, THINGS, CLASSES)
+    id_of = import_published(folder, "models.segmentation").rgb2id
+
+    @torch.no_grad()
+    def run(image: Tensor) -> Tensor:
+        outputs = model([normalised(image)])
+        result = merge(outputs, [IMAGE_SIZE], [OUTPUT_SIZE])[0]
+        with Image.open(io.BytesIO(result["png_string"])) as colours:
+            return torch.from_numpy(id_of(np.asarray(colours))) + 1
+
+    return model, run
+
+
+def normalised(image: Tensor) -> Tensor:
+    """(3, H, W), 0 to 255, as the published model takes it."""
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return (image / 255 - mean) / std
+
+
+def our_side(weights: Weights) -> tuple[Any, Run]:
+    """The config's model with the published model's weights, as a user has it."""
+    cfg = get_cfg()
+    add_detr_config(cfg)
+    cfg.merge_from_file(str(configs_folder() / CONFIG))
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DETR.TEST.INSTANCE_ON = False
+    cfg.MODEL.DETR.TEST.PANOPTIC_ON = True
+    model = build_model(cfg).eval()
+    model.load_state_dict(to_detr_d2({"model": weights}, "the published model")["model"])
+
+    @torch.no_grad()
+    def run(image: Tensor) -> Tensor:
+        height, width = OUTPUT_SIZE
+        ids, _ = model([{"image": image, "height": height, "width": width}])[0]["panoptic_seg"]
+        return ids
+
+    return model, run
+
+
+SIDES: dict[str, Callable[[str, Weights], tuple[Any, Run]]] = {
+    "published": published_side,
+    "detr_d2": lambda _, weights: our_side(weights),
+}
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Build both sides, measure them and print the figures.
+
+    Raises:
+        FileNotFoundError: ``args.published`` is no clone.
+    """
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
+    model, run = published_side(args.published)
+    distinguish_queries(model, [normalised(image)], logits_of_kept_queries()[None])
+    weights = model.state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "weights.pth"
+        torch.save(weights, file)
+        memory = {side: peak_memory(side, args.published, file, args.threads) for side in SIDES}
+
+    models: dict[str, Any] = {"published": model}
+    runs: dict[str, Run] = {"published": run}
+    models["detr_d2"], runs["detr_d2"] = our_side(weights)
+    heads, maps = {}, {}
+    for side in SIDES:
+        heads[side], maps[side] = record_head(models[side], runs[side], image)
+    differing = float((maps["published"] != maps["detr_d2"]).float().mean())
+    print(
+        f"ResNet-50, {IMAGE_SIZE[0]} x {IMAGE_SIZE[1]}, {len(KEPT)} of 100 queries kept, "
+        f"{args.threads} threads; {len(maps['detr_d2'].unique())} segments, "
+        f"{differing:.1e} of the pixels differ"
+    )
+    whole = {side: partial(runs[side], image) for side in SIDES}
+    report_times("image to segments", take_turns(whole, args.repeats))
+    report_times("mask head alone", take_turns(heads, args.repeats))
+    ratio = memory["detr_d2"] / memory["published"]
+    print(
+        f"peak memory above the model's: published {memory['published']:.0f} MB, detr_d2 "
+        f"{memory['detr_d2']:.0f} MB, {ratio:.2f} of it"
+    )
+
+
+def logits_of_kept_queries() -> Tensor:
+    """(100, C + 1) logits, one query for each of ``KEPT``'s classes and no-object for the others."""
+    logits = torch.full((100, CLASSES + 1), -5.0)
+    chosen = torch.randperm(len(logits))[: len(KEPT)]
+    logits[:, CLASSES] = 5.0
+    logits[chosen, CLASSES] = -5.0
+    logits[chosen, torch.tensor(KEPT)] = 5.0
+    return logits
+
+
+def record_head(model: Any, run: Run, image: Tensor) -> tuple[Callable[[], None], Tensor]:
+    """Run once; return what repeats the calls of the attention maps and the mask head, and the result."""
+    calls = []
+    handles = [
+        part.register_forward_pre_hook(
+            lambda part, args, kwargs: calls.append((part, args, kwargs)), with_kwargs=True
+        )
+        for part in (model.bbox_attention, model.mask_head)
+    ]
+    result = run(image)
+    for handle in handles:
+        handle.remove()
+
+    @torch.no_grad()
+    def repeat() -> None:
+        for part, args, kwargs in calls:
+            part(*args, **kwargs)
+
+    return repeat, result
+
+
+def take_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> list[dict[str, float]]:
+    """Seconds of each side, turn by turn, after a first turn that is not counted."""
+    rows = []
+    for _ in range(repeats + 1):
+        row = {}
+        for side, run in runs.items():
+            start = time.perf_counter()
+            run()
+            row[side] = time.perf_counter() - start
+        rows.append(row)
+    return rows[1:]
+
+
+def report_times(what: str, rows: list[dict[str, float]]) -> None:
+    ratios = [row["published"] / row["detr_d2"] for row in rows]
+    times = {side: statistics.median(row[side] for row in rows) for side in SIDES}
+    print(
+        f"{what}: published {times['published']:.2f} s, detr_d2 {times['detr_d2']:.2f} s "
+        f"(medians of {len(rows)}), ratio {statistics.median(ratios):.2f} "
+        f"(from {min(ratios):.2f} to {max(ratios):.2f})"
+    )
+
+
+def peak_memory(side: str, folder: str, weights: Path, threads: int) -> float:
+    """Megabytes that one pass of a side needs at most, above those that its process had before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_peak_memory_here, side, folder, weights, threads).result()
+
+
+def _peak_memory_here(side: str, folder: str, weights: Path, threads: int) -> float:
+    torch.set_num_threads(threads)
+    image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
+    _, run = SIDES[side](folder, torch.load(weights))
+    before = resident_memory("VmRSS")
+    run(image)
+    return resident_memory("VmHWM") - before
+
+
+def resident_memory(kind: str) -> float:
+    """Megabytes of this process in memory, now ("VmRSS") or at most so far ("VmHWM").
+
+    Not ``getrusage``, which counts the parent's memory at the time of starting this process, too.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, value = line.split(":", 1)
+        if name == kind:
+            return int(value.split()[0]) / 1024
+    raise OSError(f"/proc/self/status has no {kind}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m detr_d2.tools.benchmark_masks",
+        description="Time panoptic inference and the mask head against the published DETR.",
+    )
+    parser.add_argument("--published", required=True, help="clone of github.com/facebookresearch/detr")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
+    parser.add_argument("--repeats", type=int, default=5, help="counted turns (default: 5)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), compare, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
