@@ -12,15 +12,21 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 DEMO_CONFIG := configs/Shapes-Detection/detr_tiny.yaml
 DEMO_OUTPUT := output/demo
+# The panoptic demo: a detector of things and stuff, then masks on it.
+BOXES_CONFIG := configs/Shapes-PanopticSegmentation/detr_tiny_panoptic_boxes.yaml
+PANOPTIC_CONFIG := configs/Shapes-PanopticSegmentation/detr_tiny_panoptic.yaml
+BOXES_OUTPUT := output/demo-panoptic/boxes
+PANOPTIC_OUTPUT := output/demo-panoptic
 
 # A command with its duration.
 timed = start=$$SECONDS; $(1) && echo "--- took $$((SECONDS - start)) s: $(2)"
 
-.PHONY: help setup demo test lint format clean FORCE
+.PHONY: help setup demo demo-panoptic test lint format clean FORCE
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    set up, generate shapes, train a small DETR on the CPU, evaluate it, draw what it found"
+	@echo "make demo-panoptic  the same for panoptic segmentation: a detector of things and stuff, then its masks"
 	@echo "make test    set up, then lint, type check and tests"
 	@echo "make setup   make $(VENV); DETECTRON2=<pip requirement or folder> takes another Detectron2,"
 	@echo "             DETECTRON2=default goes back, DETECTRON2_OPS=1 compiles its operators,"
@@ -59,6 +65,24 @@ demo: $(READY)
 	@echo "Try next:"
 	@echo "  $(PY) train_net.py --config-file $(DEMO_CONFIG) --eval-only MODEL.WEIGHTS $(DEMO_OUTPUT)/model_final.pth"
 	@echo "  $(VENV)/bin/tensorboard --logdir $(DEMO_OUTPUT)"
+
+demo-panoptic: $(READY)
+	@$(call timed,$(PY) -m detr_d2.tools.generate_shapes,shapes generated)
+	@$(call timed,$(PY) train_net.py --config-file $(BOXES_CONFIG) OUTPUT_DIR $(BOXES_OUTPUT),detector trained and evaluated)
+	@$(call timed,$(PY) train_net.py --config-file $(PANOPTIC_CONFIG) OUTPUT_DIR $(PANOPTIC_OUTPUT) \
+		MODEL.DETR.FROZEN_WEIGHTS $(BOXES_OUTPUT)/model_final.pth,mask head trained and evaluated)
+	@$(call timed,$(PY) -m detr_d2.tools.draw_predictions --config-file $(PANOPTIC_CONFIG) \
+		--weights $(PANOPTIC_OUTPUT)/model_final.pth --dataset shapes_val_panoptic \
+		--output $(PANOPTIC_OUTPUT)/predictions.png,predictions drawn)
+	@$(call timed,$(PY) -m detr_d2.tools.plot_training $(PANOPTIC_OUTPUT) \
+		--output $(PANOPTIC_OUTPUT)/curves.png,curves drawn)
+	@echo
+	@echo "Image, ground truth, prediction: $(PANOPTIC_OUTPUT)/predictions.png"
+	@echo "Loss and PQ curves:              $(PANOPTIC_OUTPUT)/curves.png"
+	@echo "Weights:                         $(PANOPTIC_OUTPUT)/model_final.pth"
+	@echo "Try next:"
+	@echo "  $(PY) -m detr_d2.tools.choose_panoptic_threshold --config-file $(PANOPTIC_CONFIG) \\"
+	@echo "    --weights $(PANOPTIC_OUTPUT)/model_final.pth --dataset shapes_train_panoptic --images 200"
 
 lint: $(READY)
 	$(PY) -m ruff check .

@@ -42,7 +42,16 @@ DETECTRON2_REQUIREMENTS = [
     "yacs>=0.1.8",
 ]
 
-TEST_REQUIREMENTS = ["mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff"]
+TEST_REQUIREMENTS = [
+    "faster-coco-eval",
+    "mypy",
+    "pytest",
+    "pytest-timeout",
+    "pytest-xdist",
+    "ruff",
+    "safetensors",
+    "transformers",  # an independent DETR to compare with
+]
 
 setup(
     name="detr_d2",
@@ -56,12 +65,17 @@ setup(
     packages=[*find_packages(include=["detr_d2", "detr_d2.*"]), "detr_d2.configs"],
     # configs/ is the one home of the YAML files; installed, it is the folder detr_d2/configs.
     package_dir={"detr_d2.configs": "configs"},
-    package_data={"detr_d2": ["py.typed"], "detr_d2.configs": ["*.yaml", "*/*.yaml"]},
+    package_data={
+        "detr_d2": ["py.typed"],
+        "detr_d2.configs": ["*.yaml", "*/*.yaml"],
+        "detr_d2.model_zoo": ["zoo.json"],
+    },
     # The lower bounds of NumPy, Pillow, SciPy, torch and torchvision have been tried, together.
     # Detectron2 is needed too, but no package index has it under its own name, so pip could not find it:
     # `import detr_d2` says how to install it where it is missing.
     install_requires=[
         "fvcore>=0.1.5,<0.1.6",
+        "iopath>=0.1.7,<0.1.11",
         "matplotlib",
         "numpy>=1.24",
         "Pillow>=9.1",
@@ -69,9 +83,12 @@ setup(
         "scipy>=1.10",
         "torch>=2.6",
         "torchvision>=0.21",
+        "tqdm>4.29.0",
     ],
     extras_require={
         "detectron2": DETECTRON2_REQUIREMENTS,
+        "fast-coco-eval": ["faster-coco-eval"],
+        "huggingface": ["safetensors"],
         "test": TEST_REQUIREMENTS,
         "dev": [*DETECTRON2_REQUIREMENTS, *TEST_REQUIREMENTS],
     },

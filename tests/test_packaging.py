@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email
+import hashlib
+import io
 import os
 import re
 import runpy
@@ -13,6 +15,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+
+from .checkpoint.file_server import serve
+from .checkpoint.key_sets import published_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = re.compile(r"^[A-Za-z0-9._-]+")
@@ -43,10 +49,54 @@ def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
     files = set(zipfile.ZipFile(wheel).namelist())
     expected = {str(p.relative_to(ROOT)) for p in (ROOT / "detr_d2").rglob("*.py")}
     expected |= {f"detr_d2/{p.relative_to(ROOT)}" for p in (ROOT / "configs").rglob("*.yaml")}
-    expected |= {"detr_d2/py.typed", "detr_d2/configs/one.yaml", "detr_d2/configs/Two/deep.yaml"}
+    expected |= {
+        "detr_d2/py.typed",
+        "detr_d2/model_zoo/zoo.json",
+        "detr_d2/configs/one.yaml",
+        "detr_d2/configs/Two/deep.yaml",
+    }
     assert expected <= files
     # Nothing of tests, scripts or top-level configs beside the package.
     assert {name.split("/")[0].split("-")[0] for name in files} == {"detr_d2"}
+
+
+# Downloads, converts and loads weights of the published names and shapes, for which others stand in.
+USE_THE_ZOO = """
+import sys
+import detr_d2
+from detr_d2 import model_zoo
+from detr_d2.checkpoint.download import RemoteFile
+
+print(detr_d2.__file__, model_zoo.get_config("COCO-Detection/detr_R_50.yaml").MODEL.RESNETS.DEPTH)
+model_zoo.register_weights({"detr_R_50": RemoteFile(*sys.argv[1:])})
+model = model_zoo.get("COCO-Detection/detr_R_50.yaml", trained=True, device="cpu")
+print(model.class_embed.bias[-1].item())
+"""
+
+
+def test_an_installed_wheel_has_configs_and_published_weights(wheel: Path, tmp_path: Path) -> None:
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    command = [sys.executable, "-m", "pip", "install", str(wheel), "--target", str(site)]
+    subprocess.run([*command, "--no-deps", "--no-index", "--quiet"], check=True, timeout=280)
+    path = f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    changed = {"PYTHONPATH": path, "FVCORE_CACHE": str(tmp_path), "DETR_D2_MIRROR": "", "no_proxy": "*"}
+    published = io.BytesIO()
+    torch.save(published_checkpoint(50, panoptic=False), published)
+    with serve() as server:
+        server.files["/detr/weights.pth"] = published.getvalue()
+        digest = hashlib.sha256(published.getvalue()).hexdigest()
+        result = subprocess.run(
+            [sys.executable, "-c", USE_THE_ZOO, f"{server.url}/detr/weights.pth", digest[:8]],
+            cwd=empty,
+            env=os.environ | changed,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+    assert result.returncode == 0, result.stderr
+    # The synthetic head's rows are filled with their numbers; the last one is no-object.
+    assert result.stdout.splitlines() == [f"{site / 'detr_d2' / '__init__.py'} 50", "91.0"]
 
 
 def test_installed_configs_are_found_inside_the_package(wheel: Path, tmp_path: Path) -> None:

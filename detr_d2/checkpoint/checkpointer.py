@@ -1,36 +1,45 @@
-"""Detectron2's checkpointer, made safe against interruption and for plain backbones."""
+"""Detectron2's checkpointer, made safe against interruption and able to read the known layouts."""
 
 from __future__ import annotations
 
 import os
-import pickle
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
-from .imagenet import imagenet_backbone
+from .atomic import write_file
+from .convert import UnknownLayout, convert
+from .imagenet import place_backbone
+from .layouts import DETECTOR, HEAD, LAYOUTS, OURS, class_list
+from .safe_load import copy_versions, read_checkpoint, weights_key, weights_of
+from .transfer import Fitted, fit, wrong_shapes
+
+_HEURISTICS = "matching_heuristics"
 
 
 class DetrCheckpointer(DetectionCheckpointer):
     """Saves and loads a model with its training state.
 
     A file is complete or not there: it is written beside its place and moved when it is on the disk.
-    ImageNet weights of torchvision's ResNets are renamed for the model's backbone when they are loaded.
+    Files are read without running what is in them, and those of the known layouts (:mod:`~.layouts`) are
+    converted before shapes are compared. The class head and the object queries are fitted to the model
+    (:func:`~.transfer.fit`). A file that does not suit a DETR is refused before anything is loaded.
 
     Args:
         model: may be wrapped for distributed training.
         save_dir: folder of the checkpoints.
         save_to_disk: False writes nothing; by default only the main process writes.
         weights: gives the weights to save in place of the model's own, e.g. averaged ones.
-        metadata: gives facts to store beside the weights under ``metadata``: names of classes.
+        metadata: gives facts to store beside the weights under ``metadata``: names of classes. They tell
+            which rows of another model's class head are carried over.
         **checkpointables: objects with ``state_dict`` and ``load_state_dict``, saved by these names.
 
     Attributes:
-        loaded: names of the model's tensors that the last :meth:`load` found in its file.
+        loaded: names of the model's tensors that the last :meth:`load` found in its file, all of each.
     """
 
     def __init__(
@@ -47,6 +56,8 @@ class DetrCheckpointer(DetectionCheckpointer):
         self._weights = weights or self.model.state_dict
         self._metadata = metadata
         self._source = ""
+        self._guesses_names = False
+        self._fitted = Fitted()
         self.loaded: set[str] = set()
 
     def save(self, name: str, **extra: Any) -> None:
@@ -69,12 +80,18 @@ class DetrCheckpointer(DetectionCheckpointer):
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Load weights and, as Detectron2's, the training state from a file or URI.
 
+        ``?matching_heuristics=True`` at the end lets Detectron2 guess which names belong together.
+
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, or holds more than tensors and plain data.
+            ValueError: the file is damaged, holds more than tensors and plain data, is of no known layout,
+                or of a model with other dimensions. The model is as it was.
         """
-        self.loaded, self._source = set(), path
-        if path and "://" not in path and not os.path.isfile(path.partition("?")[0]):
+        self.loaded, self._fitted = set(), Fitted()
+        self._guesses_names = path.endswith(f"?{_HEURISTICS}=True")
+        path = path.removesuffix(f"?{_HEURISTICS}=True")
+        self._source = path
+        if path and "://" not in path and not os.path.isfile(path):
             raise FileNotFoundError(f"checkpoint {path} does not exist")
         try:
             return super().load(path, *args, **kwargs)
@@ -102,56 +119,107 @@ class DetrCheckpointer(DetectionCheckpointer):
             with self.path_manager.open(path, "wb") as file:
                 write(file)
             return
-        os.makedirs(self.save_dir, exist_ok=True)
-        unfinished = f"{path}.unfinished"
-        with open(unfinished, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        write_file(path, write)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
+        checkpoint = self._with_weights(read_checkpoint(filename, self._source))
+        model = self.model.state_dict()
+        is_detr = all(name in model for name in DETECTOR)
+        checkpoint = self._converted(checkpoint, model, is_detr)
+        if checkpoint.get(_HEURISTICS):
+            return checkpoint
+        if is_detr:
+            self._fit(checkpoint, model)
+        weights = OrderedDict(checkpoint["model"])
+        # Without versions Detectron2's batch norms would reset statistics that a file of parts has not.
+        copy_versions(model, weights)
+        copy_versions(checkpoint["model"], weights)
+        return {**checkpoint, "model": weights}
+
+    def _with_weights(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """What a file holds, with its weights under ``model``."""
+        weights, key = weights_of(checkpoint, self._source), weights_key(checkpoint)
+        rest = {} if key is None else {name: item for name, item in checkpoint.items() if name != key}
+        guesses = {_HEURISTICS: True} if self._guesses_names else {}
+        return {**rest, **guesses, "model": weights}
+
+    def _converted(
+        self, checkpoint: dict[str, Any], model: Mapping[str, Tensor], is_detr: bool
+    ) -> dict[str, Any]:
+        """The checkpoint with the model's names."""
+        names = checkpoint["model"].keys()
+        if names <= model.keys():
+            return checkpoint
         try:
-            checkpoint = super()._load_file(filename)  # PyTorch's safe mode, which is its default
-        except pickle.UnpicklingError as error:
+            result = convert(checkpoint, self._source)
+        except UnknownLayout:
+            # Other models than ours, and names to be guessed, are Detectron2's matter.
+            if checkpoint.get(_HEURISTICS) or (not is_detr and names & model.keys()):
+                return checkpoint
+            raise
+        if result.source == OURS.name:
+            return checkpoint
+        description = LAYOUTS[result.source].description
+        weights = result.weights
+        if HEAD[0] not in weights:
+            weights = place_backbone(weights, model)
+        if not weights:
             raise ValueError(
-                f"checkpoint {self._source} is damaged, or holds objects other than tensors and plain data, "
-                f"which could run code when they are read: save its state dict without them "
-                f"({_first_line(error)})"
-            ) from error
-        except (RuntimeError, EOFError, IndexError, KeyError) as error:
-            raise ValueError(f"checkpoint {self._source} is damaged: {_first_line(error)}") from error
-        if not isinstance(checkpoint["model"], dict):
-            raise ValueError(f"checkpoint {self._source} holds no weights by name")
-        backbone = imagenet_backbone(checkpoint["model"], self.model.state_dict())
-        if backbone is not None:
-            self.logger.info("%s holds an ImageNet backbone", self._source)
-            return {"model": backbone}
-        return checkpoint
+                f"checkpoint {self._source} holds {description}, but the model has no ResNet of "
+                "Detectron2's to load it into, or several"
+            )
+        self.logger.info(
+            "%s holds %s: %d of its tensors have a place here, left are %s",
+            self._source,
+            description,
+            len(result.mapped),
+            by_module(result.left) or "none",
+        )
+        return {"model": weights, "metadata": result.metadata}
+
+    def _fit(self, checkpoint: dict[str, Any], model: Mapping[str, Tensor]) -> None:
+        """Fit classes and queries to a DETR, and refuse weights of other dimensions."""
+        weights = checkpoint["model"]
+        classes, own_classes = _classes(checkpoint.get("metadata"), weights), None
+        if classes is not None and self._metadata is not None:
+            own_classes = _classes(self._metadata(), model)
+        self._fitted = fit(weights, model, classes, own_classes)
+        wrong = wrong_shapes(weights, model)
+        if wrong:
+            more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            raise ValueError(
+                f"checkpoint {self._source} is of a model with other dimensions, so nothing was loaded: "
+                f"{'; '.join(wrong[:3])}{more}. Set MODEL.RESNETS and MODEL.DETR as they were for it"
+            )
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         """One summary in place of Detectron2's list of every name."""
         own = self.model.state_dict().keys()
         shapes = {name: f"{was} in the file, {now} here" for name, was, now in incompatible.incorrect_shapes}
         missing = {name for name in incompatible.missing_keys if not name.endswith("num_batches_tracked")}
-        self.loaded = set(own) - set(incompatible.missing_keys) - shapes.keys()
+        self.loaded = set(own) - set(incompatible.missing_keys) - shapes.keys() - self._fitted.partly_new
         text = f"Loaded {len(self.loaded)} of the model's {len(own)} tensors from {self._source}."
+        text = " ".join([text, *self._fitted.notes])
         if missing - shapes.keys():
-            text += f" Not in the file, left as they were: {_by_module(missing - shapes.keys())}."
+            text += f" Not in the file, left as they were: {by_module(missing - shapes.keys())}."
         if shapes:
             listed = "; ".join(f"{name}: {sizes}" for name, sizes in shapes.items())
             text += f" Of another shape, left as they were: {listed}."
         if incompatible.unexpected_keys:
-            text += f" In the file, but not in the model: {_by_module(incompatible.unexpected_keys)}."
-        (self.logger.warning if missing or shapes or not self.loaded else self.logger.info)(text)
+            text += f" In the file, but not in the model: {by_module(incompatible.unexpected_keys)}."
+        complete = self.loaded and not (missing or shapes or self._fitted.notes)
+        (self.logger.info if complete else self.logger.warning)(text)
 
 
-def _by_module(names: Iterable[str]) -> str:
+def _classes(metadata: object, weights: Mapping[str, Tensor]) -> list[str] | None:
+    """The names of the classes of a model or file, where its metadata has them."""
+    if HEAD[0] not in weights or not isinstance(metadata, Mapping):
+        return None
+    return class_list(metadata, len(weights[HEAD[0]]) - 1)
+
+
+def by_module(names: Iterable[str]) -> str:
     """Names counted by their modules, e.g. "backbone.res5 (12), class_embed (2)"."""
     depth = {"backbone": 2, "transformer": 2}
     counts = Counter(".".join(name.split(".")[: depth.get(name.split(".")[0], 1)]) for name in names)
     return ", ".join(f"{module} ({count})" for module, count in sorted(counts.items()))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,186 @@
+"""Files are read whole and without running what is in them, or refused in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from detr_d2.checkpoint.safe_load import read_checkpoint, weights_of
+
+ARRAYS: dict[str, np.ndarray] = {
+    "float": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "half": np.arange(4, dtype=np.float16),
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "permuted": np.arange(24).reshape(2, 3, 4).transpose(1, 2, 0),
+    "big endian": np.arange(3, dtype=">f4"),
+    "empty": np.zeros((0, 4), np.float32),
+    "flags": np.array([True, False]),
+}
+
+
+class Malicious:
+    """Would make a file when it is unpickled."""
+
+    def __init__(self, target: Path):
+        self.target = str(target)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.mkdir, (self.target,)
+
+
+def refused(path: Path, match: str) -> str:
+    with pytest.raises(ValueError, match=match) as error:
+        read_checkpoint(str(path))
+    text = str(error.value)
+    assert text.startswith(f"checkpoint {path} ")
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickled_arrays_come_back(tmp_path: Path, protocol: int) -> None:
+    data = {
+        "model": OrderedDict(ARRAYS),
+        "__author__": "someone",
+        "nested": [(1, 2.5, None, b"bytes"), {"scalar": np.float32(1.5)}, {1, 2}],
+    }
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(data, protocol))
+    read = read_checkpoint(str(tmp_path / "x.pkl"))
+    assert read["nested"] == data["nested"]
+    for name, array in ARRAYS.items():
+        assert read["model"][name].dtype == array.dtype
+        np.testing.assert_array_equal(read["model"][name], array)
+    tensors = weights_of(read, "x.pkl")
+    assert all(np.array_equal(tensors[name].numpy(), array) for name, array in ARRAYS.items())
+
+
+def test_pickles_of_python_2_are_read(tmp_path: Path) -> None:
+    # What Python 2.7 wrote for {"model": {"w": np.array([1, 2], "f4")}, "__author__": "x"} with protocol 0.
+    (tmp_path / "old.pkl").write_bytes(
+        b"(dp0\nS'model'\np1\n(dp2\nS'w'\np3\ncnumpy.core.multiarray\n_reconstruct\np4\n(cnumpy\nndarray\np5\n"
+        b"(I0\ntp6\nS'b'\np7\ntp8\nRp9\n(I1\n(I2\ntp10\ncnumpy\ndtype\np11\n(S'f4'\np12\nI0\nI1\ntp13\nRp14\n"
+        b"(I3\nS'<'\np15\nNNNI-1\nI-1\nI0\ntp16\nbI00\nS'\\x00\\x00\\x80?\\x00\\x00\\x00@'\np17\ntp18\nbs"
+        b"sS'__author__'\np19\nS'x'\np20\ns."
+    )
+    read = read_checkpoint(str(tmp_path / "old.pkl"))
+    np.testing.assert_array_equal(read["model"]["w"], np.array([1, 2], "f4"))
+
+
+def test_pickles_without_an_author_are_caffe2s(tmp_path: Path) -> None:
+    blobs = {"conv1_w": np.ones(2), "conv1_w_momentum": np.ones(2)}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"blobs": blobs}))
+    read = read_checkpoint(str(tmp_path / "x.pkl"))
+    assert read["model"].keys() == {"conv1_w"}
+    assert (read["__author__"], read["matching_heuristics"]) == ("Caffe2", True)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+@pytest.mark.parametrize("suffix", [".pkl", ".pth", ".bin", ".pyth"])
+def test_code_in_a_file_is_not_run(tmp_path: Path, suffix: str, protocol: int) -> None:
+    path, made = tmp_path / f"bad{suffix}", tmp_path / "made"
+    data = {"model": {"w": np.ones(2)}, "__author__": Malicious(made)}
+    if suffix == ".pkl":
+        path.write_bytes(pickle.dumps(data, protocol))
+        assert "mkdir" in refused(path, "could run code")
+    else:
+        torch.save({"model": {"w": torch.ones(2)}, "model_state": {}, "args": Malicious(made)}, path)
+        refused(path, "objects other than tensors and plain data, which could run code")
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "match"),
+    [
+        (b"cos\nsystem\n(S'true'\ntR.", "os.system|posix.system|could run code"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
+        (b"cnumpy\nload\n(S'x'\ntR.", "numpy.load"),
+        (b"c_codecs\nencode\n(S'x'\nS'idna'\ntR.", "encoding 'idna'"),
+        # Bytes that are taken for pointers: an array of objects, and one hidden in a field.
+        (b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR.", "type 'O8', not of numbers"),
+        (b"cnumpy\ndtype\n(S'i8'\nI0\nI1\ntR(I3\nS'|'\nN(S'a'\nt(dI8\nI1\nI0\ntb.", "with fields"),
+        (b"S'elsewhere'\nQ.", "outside of the file"),
+    ],
+)
+def test_pickles_that_name_anything_else_are_refused(tmp_path: Path, code: bytes, match: str) -> None:
+    path = tmp_path / "bad.pkl"
+    path.write_bytes(code)
+    refused(path, match)
+
+
+def test_an_array_smaller_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "short.pkl"
+    whole = pickle.dumps({"model": {"w": np.arange(8.0)}, "__author__": ""}, 2)
+    assert whole.count(b"K\x08\x85") == 1  # the shape (8,)
+    path.write_bytes(whole.replace(b"K\x08\x85", b"K\x09\x85"))
+    refused(path, "is damaged")
+
+
+def test_the_command_line_of_the_published_trainer_is_plain_data(tmp_path: Path) -> None:
+    args = argparse.Namespace(lr=1e-4, masks=False, output_dir="")
+    torch.save({"model": {"w": torch.ones(2)}, "args": args}, tmp_path / "x.pth")
+    before = torch.serialization.get_safe_globals()
+    assert read_checkpoint(str(tmp_path / "x.pth"))["args"] == args
+    assert torch.serialization.get_safe_globals() == before, "safe loading elsewhere is as strict as before"
+
+
+def write(path: Path, weights: dict[str, Tensor]) -> None:
+    if path.suffix == ".safetensors":
+        pytest.importorskip("safetensors.torch").save_file(weights, path)
+    elif path.suffix == ".pkl":
+        arrays = {name: value.numpy() for name, value in weights.items()}
+        path.write_bytes(pickle.dumps({"model": arrays, "__author__": "x"}))
+    else:
+        torch.save(weights, path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pkl", ".safetensors"])
+def test_cut_empty_and_foreign_files_are_refused_by_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    weights = {"a.weight": torch.randn(4, 5), "a.bias": torch.randn(4)}
+    write(path, weights)
+    assert torch.equal(weights_of(read_checkpoint(str(path)), "x")["a.weight"], weights["a.weight"])
+    whole = path.read_bytes()
+    for length in {1, 7, len(whole) // 3, len(whole) // 2, len(whole) - 1}:
+        path.write_bytes(whole[:length])
+        refused(path, "is damaged")
+    path.write_bytes(b"")
+    refused(path, "is damaged: the file is empty")
+    path.write_text("<html>404</html>")
+    refused(path, "is damaged")
+    with pytest.raises(FileNotFoundError, match=r"checkpoint away\.pth does not exist"):
+        read_checkpoint(str(tmp_path / "none.pth"), "away.pth")
+
+
+def test_safetensors_is_asked_for_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.safetensors").write_bytes(b"bytes")
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    refused(tmp_path / "x.safetensors", "needs the package safetensors: pip install safetensors")
+
+
+def test_files_without_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="x holds no weights by name: it is empty"):
+        weights_of({"model": {}}, "x")
+    with pytest.raises(ValueError, match="x holds no weights by name: epoch is no tensor"):
+        weights_of({"model": {"w": torch.ones(1), "epoch": 3}}, "x")
+    with pytest.raises(ValueError, match="x holds no weights by name: 7 is no tensor"):
+        weights_of({7: torch.ones(1)}, "x")  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict", None])
+def test_weights_are_found_and_unwrapped(key: str | None) -> None:
+    weights = {"module.a": torch.ones(1), "module.b": torch.ones(1)}
+    assert weights_of(weights if key is None else {key: weights}, "x").keys() == {"a", "b"}
+    assert weights_of({"module.a": torch.ones(1), "b": torch.ones(1)}, "x").keys() == {"module.a", "b"}
