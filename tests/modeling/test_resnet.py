@@ -5,7 +5,7 @@ from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone
 
-from detr_d2.checkpoint.imagenet import imagenet_backbone
+from detr_d2.checkpoint.convert import convert
 
 from ..conftest import make_tiny_config
 
@@ -28,10 +28,8 @@ def test_features_equal_torchvisions_with_the_same_weights(depth: int, dilation:
             buffer.normal_(std=0.1)
         elif name.endswith("running_var"):
             buffer.uniform_(0.5, 1.5)
-    keys = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
-    weights = imagenet_backbone(reference.state_dict(), keys)
-    assert weights is not None
-    backbone.load_state_dict({k.removeprefix("backbone."): torch.as_tensor(v) for k, v in weights.items()})
+    weights = convert(reference.state_dict(), "resnet.pth").weights
+    backbone.load_state_dict({name.removeprefix("backbone."): value for name, value in weights.items()})
     body = torch.nn.Sequential(*list(reference.children())[:-2])
     image = torch.randn(1, 3, 96, 128)
     with torch.no_grad():
