@@ -1,4 +1,4 @@
-"""Checkpoint files: written atomically, read in safe mode, ImageNet backbones renamed on the way."""
+"""Checkpoint files: written whole, read without running what is in them, converted from known layouts."""
 
 from .checkpointer import DetrCheckpointer
 from .imagenet import warn_of_random_frozen_backbone

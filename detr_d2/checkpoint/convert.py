@@ -37,14 +37,16 @@ def convert(checkpoint: Mapping[str, Any], source: str) -> Conversion:
             f"checkpoint {source} is of no known layout ({looked_for}). "
             f"It has {len(weights)} tensors, such as {', '.join(list(weights)[:5])}"
         )
+    key = weights_key(checkpoint)
+    left = [] if key is None else [other for other in checkpoint if other != key]
     if layout is OURS:
         metadata = checkpoint.get("metadata")
-        metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
-        return Conversion(OURS.name, OURS.name, weights, metadata, {name: name for name in weights})
-    result = layout.to_ours(weights)
-    key = weights_key(checkpoint)
-    if key is not None:
-        result.left += [other for other in checkpoint if other != key]
+        result = Conversion(OURS.name, OURS.name, weights, mapped={name: name for name in weights})
+        result.metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
+        left = [other for other in left if other != "metadata"]
+    else:
+        result = layout.to_ours(weights)
+    result.left += left
     return result
 
 

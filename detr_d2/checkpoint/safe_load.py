@@ -22,8 +22,8 @@ _WEIGHT_KEYS = ("model", "state_dict", "model_state")
 def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
     """Read a file of tensors and plain data; nothing in it can run code.
 
-    ``.safetensors`` files need the package safetensors. ``.pkl`` files go through :func:`load_plain` and,
-    without a key ``model`` count as Caffe2's, as in Detectron2; ``.pyth`` as those of pycls. All
+    ``.safetensors`` files need the package safetensors. ``.pkl`` files go through :func:`load_plain`; as in
+    Detectron2, those without a key ``model`` count as Caffe2's. ``.pyth`` files are those of pycls. All
     others are read by ``torch.load`` in its safe mode, where ``argparse.Namespace`` is allowed in addition
     (the published DETR's files hold their command line so).
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from torch import Tensor, nn
 
 from detr_d2 import add_detr_config
+from detr_d2.checkpoint import DetrCheckpointer
+from detr_d2.checkpoint.convert import from_detr_d2
 from detr_d2.engine import DetrTrainer
 from detr_d2.paths import configs_folder
+from detr_d2.tools.published_detr import import_published
 
 from ..checkpoint.key_sets import published_shapes
-from .published import build_detector, build_panoptic, requires_published_detr
+from .published import FOLDER, build_detector, build_panoptic, requires_published_detr
 
 pytestmark = requires_published_detr
 
@@ -104,3 +110,37 @@ def test_scores_classes_and_boxes(tmp_path: Path, panoptic: bool) -> None:
         masks = torch.stack(list(ours.predict_masks(decoded, [torch.arange(100)] * 2)))
         print(f"largest difference of a mask's logit: {(masks - expected['pred_masks']).abs().max():.1e}")
         torch.testing.assert_close(masks, expected["pred_masks"], rtol=0, atol=1e-4)
+
+
+def import_wrapper(name: str) -> Any:
+    """Its model, which has the name of ours in Detectron2's registry."""
+    import_published(FOLDER, "models.detr")
+    path = Path(FOLDER) / "d2" / "detr" / "detr.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    ours = META_ARCH_REGISTRY._obj_map.pop("Detr")
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        META_ARCH_REGISTRY._obj_map["Detr"] = ours
+    return module.Detr
+
+
+@pytest.mark.parametrize("masks", [False, True], ids=["detection", "masks"])
+def test_files_of_the_official_wrapper_fill_our_models(tmp_path: Path, masks: bool) -> None:
+    cfg = get_cfg()
+    add_detr_config(cfg)
+    cfg.merge_from_file(str(configs_folder() / "COCO-Detection" / "detr_R_50.yaml"))
+    cfg.MODEL.DEVICE, cfg.MODEL.MASK_ON = "cpu", masks
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    theirs = import_wrapper("published_wrapper")(cfg).state_dict()
+    torch.save({"model": theirs, "iteration": 3}, tmp_path / "wrapper.pth")
+    ours = build_model(cfg)
+    checkpointer = DetrCheckpointer(ours)
+    checkpointer.load(str(tmp_path / "wrapper.pth"))
+    assert checkpointer.loaded == ours.state_dict().keys()
+    back = from_detr_d2(ours.state_dict(), "wrapper").weights
+    assert theirs.keys() - back.keys() == {"criterion.empty_weight"}
+    assert all(torch.equal(value, theirs[name]) for name, value in back.items())

@@ -19,7 +19,7 @@ from .published import FOLDER, build_panoptic, our_name, requires_published_detr
 
 pytestmark = requires_published_detr
 
-SIZES = [(161, 250), (230, 149)]
+SIZES = [(131, 200), (203, 140)]
 
 
 def build_ours(published: nn.Module, dilation: bool) -> nn.Module:

@@ -1,0 +1,110 @@
+"""The command that converts weights between layouts."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+
+import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
+
+# isort: split
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from torch import Tensor
+
+from detr_d2.checkpoint.convert import from_detr_d2
+from detr_d2.checkpoint.safe_load import read_checkpoint
+from detr_d2.tools.convert_checkpoint import main
+
+
+@pytest.fixture
+def weights(tiny_config: CfgNode) -> dict[str, Tensor]:
+    """By our names, with COCO's 80 classes."""
+    tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
+    tiny_config.MODEL.DETR.NUM_CLASSES = 80
+    return build_model(tiny_config).state_dict()
+
+
+def published(weights: dict[str, Tensor], path: Path) -> str:
+    model = from_detr_d2(weights, "published").weights
+    torch.save({"model": model, "args": Namespace(lr=1e-4), "optimizer": {}}, path)
+    return str(path)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_published_file_becomes_ours_with_a_report(
+    weights: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = published(weights, tmp_path / "in.pth"), tmp_path / "new" / "out.pth"
+    assert main([source, str(output)]) == 0
+    checkpoint = torch.load(output)
+    assert same(checkpoint["model"], dict(weights))
+    assert checkpoint["metadata"]["thing_classes"][:2] == ["person", "bicycle"]
+    assert capsys.readouterr().out.splitlines() == [
+        f"published DETR -> detr_d2's own: {len(weights)} tensors became {len(weights)}",
+        "left: args, optimizer",
+        "added: nothing",
+        f"Wrote {output}.",
+    ]
+    assert [path.name for path in output.parent.iterdir()] == ["out.pth"]
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
+def test_files_for_hugging_face_are_bare_state_dicts(
+    weights: dict[str, Tensor], tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    source, output = published(weights, tmp_path / "in.pth"), str(tmp_path / f"out{suffix}")
+    assert main([source, output, "--to", "huggingface", "--verbose"]) == 0
+    state = read_checkpoint(output)
+    assert state["class_labels_classifier.weight"].shape == (92, 32)
+    assert torch.equal(state["model.query_position_embeddings.weight"], weights["query_embed.weight"])
+    out = capsys.readouterr().out
+    assert "added: 11 rows of unused category ids in the class head" in out
+    assert "  backbone.0.body.conv1.weight -> model.backbone.conv_encoder.model.conv1.weight\n" in out
+    # And from there back to ours.
+    assert main([output, str(tmp_path / "ours.pth")]) == 0
+    assert same(torch.load(tmp_path / "ours.pth")["model"], dict(weights))
+
+
+def test_queries_and_names_that_the_target_has_no_place_for(
+    weights: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"thing_classes": [f"class {i}" for i in range(80)]}
+    torch.save({"model": weights, "metadata": names, "iteration": 3}, tmp_path / "in.pth")
+    output = tmp_path / "out.pth"
+    assert main([str(tmp_path / "in.pth"), str(output), "--to", "published", "--queries", "4"]) == 0
+    assert "left: iteration, names of the classes" in capsys.readouterr().out
+    model = torch.load(output)["model"]
+    assert torch.equal(model["query_embed.weight"], weights["query_embed.weight"][:4])
+    assert torch.equal(model["class_embed.bias"], weights["class_embed.bias"])
+
+
+def test_what_cannot_be_used_ends_in_one_line(
+    weights: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(tmp_path / "out.pth")
+    torch.save({"model": {"a": torch.ones(1)}}, tmp_path / "other.pth")
+    (tmp_path / "cut.pth").write_bytes(b"cut")
+    for name, message in (
+        ("nowhere.pth", "does not exist"),
+        ("other.pth", "is of no known layout"),
+        ("cut.pth", "is damaged"),
+    ):
+        assert main([str(tmp_path / name), output]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: checkpoint {tmp_path / name} {message}")
+        assert error.count("\n") == 1
+    source = published(weights, tmp_path / "in.pth")
+    assert main([source, output, "--queries", "11"]) == 2
+    assert "cannot keep 11 object queries" in capsys.readouterr().err
+    assert not Path(output).exists()
+    with pytest.raises(SystemExit):
+        main([source, output, "--to", "torchvision"])
