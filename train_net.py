@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
@@ -13,7 +14,7 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
 from detr_d2.checkpoint import DetrCheckpointer
-from detr_d2.engine import DetrTrainer, argument_parser, launch, setup
+from detr_d2.engine import DetrTrainer, argument_parser, evaluated_class_names, launch, setup
 
 
 def main(args: argparse.Namespace) -> dict[str, Any] | None:
@@ -21,7 +22,9 @@ def main(args: argparse.Namespace) -> dict[str, Any] | None:
     cfg = setup(args)
     if args.eval_only:
         model = DetrTrainer.build_model(cfg)
-        DetrCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        names = partial(evaluated_class_names, cfg)
+        checkpointer = DetrCheckpointer(model, cfg.OUTPUT_DIR, metadata=names)
+        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         results = DetrTrainer.test(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)

@@ -148,8 +148,10 @@ class DetrCheckpointer(DetectionCheckpointer):
     ) -> dict[str, Any]:
         """The checkpoint with the model's names."""
         names = checkpoint["model"].keys()
+        # Names that are ours already leave nothing to guess, whatever the file says.
+        as_named = {key: item for key, item in checkpoint.items() if key != _HEURISTICS}
         if names <= model.keys():
-            return checkpoint
+            return as_named
         try:
             result = convert(checkpoint, self._source)
         except UnknownLayout:
@@ -158,7 +160,7 @@ class DetrCheckpointer(DetectionCheckpointer):
                 return checkpoint
             raise
         if result.source == OURS.name:
-            return checkpoint
+            return as_named if is_detr else checkpoint
         description = LAYOUTS[result.source].description
         weights = result.weights
         if HEAD[0] not in weights:

@@ -27,7 +27,7 @@ def convert(checkpoint: Mapping[str, Any], source: str) -> Conversion:
 
     Raises:
         UnknownLayout: the names are of no known layout; says what was looked for and shows some of them.
-        ValueError: there are no weights by name.
+        ValueError: there are no weights by name, or some that belong together do not fit together.
     """
     weights = weights_of(checkpoint, source)
     layout = find_layout(weights)
@@ -45,7 +45,13 @@ def convert(checkpoint: Mapping[str, Any], source: str) -> Conversion:
         result.metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
         left = [other for other in left if other != "metadata"]
     else:
-        result = layout.to_ours(weights)
+        try:
+            result = layout.to_ours(weights)
+        except (LookupError, RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"checkpoint {source} has the names of {layout.description}, but not all of its tensors, or "
+                f"some of other shapes ({type(error).__name__}: {error}): it is incomplete or was changed"
+            ) from error
     result.left += left
     return result
 
@@ -64,7 +70,7 @@ def to_detr_d2(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
 
     Raises:
         UnknownLayout: the names are of no known layout; says what was looked for and shows some of them.
-        ValueError: there are no weights by name.
+        ValueError: there are no weights by name, or some that belong together do not fit together.
     """
     result = convert(checkpoint, source)
     if result.source == OURS.name:

@@ -83,11 +83,11 @@ def fetch(file: RemoteFile, cache: Path | None = None, mirror: str | None = None
                 f"{path} does not exist, and the mirror is that folder: put {file.url} there, "
                 f"or change {MIRROR_VARIABLE}"
             )
-        _check_here(path, file)
+        _check_here(path, file, f"replace it by {file.url}, or change {MIRROR_VARIABLE}")
         return path
     with file_lock(str(path)):
         if path.is_file():
-            _check_here(path, file)
+            _check_here(path, file, "delete it, and it will be downloaded anew")
         else:
             _download(
                 f"{mirror.rstrip('/')}/{file.name}" if mirror and folder is None else file.url, path, file
@@ -103,12 +103,12 @@ def _folder(mirror: str) -> Path | None:
     return Path(urllib.request.url2pathname(urlsplit(mirror).path) if separator else mirror).expanduser()
 
 
-def _check_here(path: Path, file: RemoteFile) -> None:
+def _check_here(path: Path, file: RemoteFile, remedy: str) -> None:
     found = _sha256(path)
     if not found.startswith(file.sha256):
         raise ValueError(
             f"{path} has the SHA-256 {found}, but {file.url} has one that begins with {file.sha256}: it is "
-            "damaged, incomplete or another file; delete it, and it will be downloaded anew"
+            f"damaged, incomplete or another file; {remedy}"
         )
 
 

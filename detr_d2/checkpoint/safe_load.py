@@ -19,13 +19,17 @@ from .safe_pickle import load_plain
 _WEIGHT_KEYS = ("model", "state_dict", "model_state")
 
 
+class _MissingPackage(Exception):
+    """The package of this name, which reads files of a format, is not installed."""
+
+
 def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
     """Read a file of tensors and plain data; nothing in it can run code.
 
     ``.safetensors`` files need the package safetensors. ``.pkl`` files go through :func:`load_plain`; as in
-    Detectron2, those without a key ``model`` count as Caffe2's. ``.pyth`` files are those of pycls. All
-    others are read by ``torch.load`` in its safe mode, where ``argparse.Namespace`` is allowed in addition
-    (the published DETR's files hold their command line so).
+    Detectron2, those without a key ``model`` count as Caffe2's. ``.pyth`` files with a key ``model_state``
+    are those of pycls. All others are read by ``torch.load`` in its safe mode, where ``argparse.Namespace``
+    is allowed in addition (the published DETR's files hold their command line so).
 
     Args:
         path: a local file.
@@ -47,10 +51,8 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
     reader = _READERS.get(os.path.splitext(path)[1], _read_torch)
     try:
         checkpoint = reader(path)
-    except ImportError as error:
-        raise ValueError(
-            f"checkpoint {source} needs the package safetensors: pip install safetensors"
-        ) from error
+    except _MissingPackage as error:
+        raise ValueError(f"checkpoint {source} needs the package {error}: pip install {error}") from error
     except OSError:
         raise
     except pickle.UnpicklingError as error:
@@ -117,8 +119,10 @@ def _read_torch(path: str) -> Any:
 
 
 def _read_safetensors(path: str) -> Any:
-    from safetensors.torch import load_file
-
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise _MissingPackage("safetensors") from error
     return load_file(path, device="cpu")
 
 
@@ -134,6 +138,8 @@ def _read_pickle(path: str) -> Any:
 
 def _read_pycls(path: str) -> Any:
     data = _read_torch(path)
+    if not isinstance(data, dict) or "model_state" not in data:
+        return data
     weights = {k: v for k, v in data["model_state"].items() if not k.endswith("num_batches_tracked")}
     return {"model": weights, "__author__": "pycls", "matching_heuristics": True}
 

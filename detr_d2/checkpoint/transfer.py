@@ -66,16 +66,16 @@ def carried_rows(classes: Sequence[str], model_classes: Sequence[str]) -> dict[i
     """Which row of a class head is carried over into which.
 
     A class gets the row of its name (upper and lower case are the same). Where both models have the
-    same number of classes, names that only one of them has count as renamed: the row stays in its place
-    if both names there are such.
+    same number of classes and all names that both have are in the same places, the other classes count
+    as renamed: every row stays in its place.
 
     Returns:
         from the model's rows to the old ones, without no-object.
     """
     old, new = ([name.strip().casefold() for name in names] for names in (classes, model_classes))
     rows = {row: old.index(name) for row, name in enumerate(new) if name in old}
-    if len(old) == len(new):
-        rows.update({row: row for row in range(len(new)) if new[row] not in old and old[row] not in new})
+    if len(old) == len(new) and all(row == was for row, was in rows.items()):
+        return {row: row for row in range(len(new))}
     return rows
 
 

@@ -73,6 +73,28 @@ def find_coco_errors(json_file: str) -> str:
     return f"{json_file}: {problem}" if problem else ""
 
 
+def find_short_polygon(json_file: str) -> str:
+    """Look for the first polygon of fewer than three points, which Detectron2 would leave out without a word.
+
+    Crowds are not looked at, nor is anything else.
+
+    Returns:
+        A sentence that names the file, the annotation and what to do, or "" where there is none.
+
+    Raises:
+        DataError, OSError: as :func:`read_json`.
+    """
+    content = read_json(json_file)
+    for annotation in content.get("annotations", ()) if isinstance(content, dict) else ():
+        polygons = annotation.get("segmentation")
+        if isinstance(polygons, list) and polygons and not annotation.get("iscrowd", 0):
+            problem = segmentation_problem(polygons, height=0, width=0)  # polygons have no size
+            if problem:
+                where = f"annotation {annotation.get('id')} (image {annotation.get('image_id')})"
+                return f"{json_file}: {where}: {problem}. Correct its 'segmentation'."
+    return ""
+
+
 def find_in_lists(content: Any, **needed: tuple[str, ...]) -> str:
     """The first error in the outline of a parsed annotation file, or "".
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
+from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import log_first_n
 
-from .coco_json import captured_warnings, find_coco_errors
+from .coco_json import captured_warnings, find_coco_errors, find_short_polygon
 from .errors import DataError
 from .masks import segmentation_problem
 from .panoptic_json import read_panoptic_json, with_image_sizes
@@ -139,7 +140,8 @@ def check_dataset(
 
     Raises:
         DataError: the data set has more classes, an image or segmentation map is missing, a box is not four
-            finite numbers, or a mask that is trained on is not there or not of its image.
+            finite numbers, or a mask that is trained on is not there, not of its image or has a polygon of
+            fewer than three points.
     """
     _check_classes(name, records, num_classes)
     _check_files(name, records, "file_name", "image files")
@@ -247,7 +249,10 @@ def _check_boxes(name: str, records: Sequence[dict[str, Any]]) -> None:
 
 
 def _check_masks(name: str, records: Sequence[dict[str, Any]]) -> None:
-    """Every object needs a segmentation whose form fits its image. Crowds are not looked at."""
+    """Every object needs a segmentation whose form fits its image. Crowds are not looked at.
+
+    The json file is read again: Detectron2 loads objects that have one good polygon without their bad ones.
+    """
     for record in records:
         if "height" not in record or "width" not in record:
             continue  # the mapper, which knows the image, looks again
@@ -263,6 +268,11 @@ def _check_masks(name: str, records: Sequence[dict[str, Any]]) -> None:
                     f"Data set {name!r}, image {record['file_name']}, annotation {number} (counted from 0): "
                     f"{problem}. Correct the annotation, or remove it."
                 )
+    json_file = MetadataCatalog.get(name).get("json_file", None) or ""
+    if records and "annotations" in records[0] and json_file and PathManager.isfile(json_file):
+        problem = find_short_polygon(json_file)
+        if problem:
+            raise DataError(f"Data set {name!r}: {problem}")
 
 
 def _check_counts(name: str, records: Sequence[dict[str, Any]], num_queries: int) -> None:

@@ -1,5 +1,6 @@
 """Training and evaluation: trainer, optimizer, hooks, launch."""
 
+from .classes import class_names, evaluated_class_names
 from .ema import ModelEma
 from .launch import launch
 from .optimizer import build_lr_scheduler, build_optimizer
@@ -12,6 +13,8 @@ __all__ = [
     "argument_parser",
     "build_lr_scheduler",
     "build_optimizer",
+    "class_names",
+    "evaluated_class_names",
     "launch",
     "load_config",
     "setup",

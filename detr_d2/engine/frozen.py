@@ -6,6 +6,7 @@ from detectron2.config import CfgNode
 
 from ..checkpoint import DetrCheckpointer
 from ..modeling import Detr
+from .classes import class_names
 
 
 def load_frozen_weights(cfg: CfgNode, model: Detr) -> set[str]:
@@ -23,7 +24,7 @@ def load_frozen_weights(cfg: CfgNode, model: Detr) -> set[str]:
         ValueError: the file lacks some of the detector's weights; names them.
     """
     path = cfg.MODEL.DETR.FROZEN_WEIGHTS
-    checkpointer = DetrCheckpointer(model.detector(), save_to_disk=False)
+    checkpointer = DetrCheckpointer(model.detector(), save_to_disk=False, metadata=lambda: class_names(cfg))
     try:
         checkpointer.load(path, checkpointables=[])
     except FileNotFoundError as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.modeling import build_model
@@ -22,9 +21,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ..checkpoint import DetrCheckpointer, warn_of_random_frozen_backbone
 from ..compat import distributed
-from ..data import load_dataset
 from ..data.loader import build_detr_test_loader, build_detr_train_loader
 from ..evaluation import build_evaluator
+from .classes import class_names
 from .ema import ModelEma
 from .errors import USER_ERRORS, message
 from .frozen import load_frozen_weights
@@ -290,19 +289,3 @@ def _in_process_group(model: nn.Module) -> nn.Module:
         return model
     on_gpu = next(model.parameters()).device.type == "cuda"
     return distributed(model, [comm.get_local_rank()] if on_gpu else None)
-
-
-def class_names(cfg: CfgNode) -> dict[str, list[str]]:
-    """Names of the things and stuff of the first data set, as far as its metadata has them.
-
-    A data set in COCO's json format has its names in that file, which is read where it was not yet.
-
-    Raises:
-        DataError: that file cannot be read.
-    """
-    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    metadata = MetadataCatalog.get(names[0]).as_dict() if names else {}
-    if "json_file" in metadata and "thing_classes" not in metadata:
-        load_dataset(names[0])
-        metadata = MetadataCatalog.get(names[0]).as_dict()
-    return {key: list(metadata[key]) for key in ("thing_classes", "stuff_classes") if key in metadata}

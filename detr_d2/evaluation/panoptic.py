@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -37,8 +36,8 @@ class PanopticEvaluator(DatasetEvaluator):
         Args:
             dataset_name: registered, with ``panoptic_json``, ``panoptic_root`` and
                 ``{thing,stuff}_dataset_id_to_contiguous_id`` in its metadata.
-            output_folder: for ``predictions.json`` and ``predictions/*.png``, see
-                :class:`PanopticPredictions`; None writes no files.
+            output_folder: for ``predictions.json`` and the maps in ``predictions/``, named as those of the
+                ground truth, see :class:`PanopticPredictions`; None writes no files.
 
         Raises:
             DataError: the metadata or the json file lack something.
@@ -64,7 +63,7 @@ class PanopticEvaluator(DatasetEvaluator):
         """Compare some images with their ground truth, and write their maps.
 
         Args:
-            inputs: ``image_id`` and ``file_name`` of each.
+            inputs: ``image_id`` and ``file_name`` of each; the latter for messages.
             outputs: ``panoptic_seg`` of each: (H, W) ids at the size of the image file, 0 for void, and a
                 list of ``id``, ``isthing`` and contiguous ``category_id`` of each segment.
 
@@ -81,12 +80,12 @@ class PanopticEvaluator(DatasetEvaluator):
             ids = ids.cpu().numpy()
             segments = [self._with_dataset_category(segment) for segment in segments_info]
             self._truth.compare(self.quality, record["image_id"], ids, segments)
-            stem, _ = os.path.splitext(os.path.basename(record["file_name"]))
+            map_name = self._truth.map_name(record["image_id"])
             self._records.append(
-                {"image_id": record["image_id"], "file_name": f"{stem}.png", "segments_info": segments}
+                {"image_id": record["image_id"], "file_name": map_name, "segments_info": segments}
             )
             if self._files is not None:
-                self._files.write_map(f"{stem}.png", ids)
+                self._files.write_map(map_name, ids)
 
     def _with_dataset_category(self, segment: dict[str, Any]) -> dict[str, Any]:
         segment = dict(segment)

@@ -56,6 +56,19 @@ class PanopticGroundTruth:
         """An empty sum over images, of this data set's categories."""
         return PanopticQuality({i: bool(c["isthing"]) for i, c in self.categories.items()})
 
+    def map_name(self, image_id: int) -> str:
+        """The file of an image's map in ``panoptic_root``, whose predicted map has the same name.
+
+        Raises:
+            DataError: the image has no annotations.
+        """
+        return self._annotation(image_id)["file_name"]
+
+    def _annotation(self, image_id: int) -> dict[str, Any]:
+        if image_id not in self._annotations:
+            raise DataError(f"{self.json_file} has no annotations for image {image_id}")
+        return self._annotations[image_id]
+
     def compare(
         self, quality: PanopticQuality, image_id: int, pred_map: np.ndarray, pred_segments: Segments
     ) -> None:
@@ -69,9 +82,7 @@ class PanopticGroundTruth:
             DataError: the image has no annotations, its map is missing or of another size, or ids and lists
                 of segments do not agree; names the file.
         """
-        if image_id not in self._annotations:
-            raise DataError(f"{self.json_file} has no annotations for image {image_id}")
-        annotation = self._annotations[image_id]
+        annotation = self._annotation(image_id)
         map_file = os.path.join(self._root, annotation["file_name"])
         gt_map = read_image(map_file, "RGB", what="Segmentation map")
         if gt_map.shape[:2] != pred_map.shape[:2]:
@@ -104,19 +115,26 @@ class PanopticPredictions:
         """Write one map.
 
         Args:
-            file_name: in the folder.
+            file_name: in the folder, or in one below it.
             ids: (H, W) integer segment ids from 0 to 256^3 - 1.
 
         Raises:
+            DataError: the file would be elsewhere.
             SegmentError: an id is beyond three bytes.
         """
+        if os.path.isabs(file_name) or ".." in file_name.split("/"):
+            raise DataError(
+                f"The annotations name a segmentation map {file_name}, which lies outside panoptic_root: "
+                "name it by its path from there"
+            )
         if ids.min() < 0 or ids.max() >= OFFSET:
             raise SegmentError(
                 f"{file_name}: segment ids from {ids.min()} to {ids.max()} do not fit three bytes"
             )
         bytes_of_ids = np.ascontiguousarray(ids, dtype="<u4").view(np.uint8).reshape(*ids.shape, 4)
-        PathManager.mkdirs(self._folder)
-        with PathManager.open(os.path.join(self._folder, file_name), "wb") as file:
+        path = os.path.join(self._folder, file_name)
+        PathManager.mkdirs(os.path.dirname(path))
+        with PathManager.open(path, "wb") as file:
             Image.fromarray(bytes_of_ids[..., :3].copy()).save(file, format="PNG")
 
     def write_json(self, ground_truth: PanopticGroundTruth, records: Iterable[dict[str, Any]]) -> None:

@@ -26,10 +26,11 @@ class ZooModel:
         config: its YAML file, relative to the folder of the configs.
         backbone: as people call it.
         file: the published checkpoint.
-        epochs: of COCO that it was trained for.
+        epochs: of COCO that the detector was trained for.
         published: figures on COCO val2017 by the names of their metrics, in percent, as its authors give
             them.
         measured: ``parameters`` and ``multiply_adds``, of ``detr_d2.tools.model_complexity``.
+        mask_epochs: that its mask head was trained for after them, with the detector frozen.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ZooModel:
     epochs: int
     published: Mapping[str, float]
     measured: Mapping[str, int]
+    mask_epochs: int = 0
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> ZooModel:

@@ -37,6 +37,8 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
     """
     check_config(cfg)
     detr = cfg.MODEL.DETR
+    rule = f"one that the backbone gives, {list(features)} (a ResNet: MODEL.RESNETS.OUT_FEATURES)"
+    require(detr.IN_FEATURE in features, "MODEL.DETR.IN_FEATURE", detr.IN_FEATURE, rule)
     return {
         "in_feature": detr.IN_FEATURE,
         "position_encoding": POSITION_ENCODINGS[detr.POSITION_EMBEDDING](cfg),
@@ -118,16 +120,20 @@ def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead
 
 
 def thing_classes(cfg: CfgNode) -> list[int] | None:
-    """The classes that are things where the first data set has things and stuff, in one numbering.
+    """The classes that are things, by the first of DATASETS.TRAIN and DATASETS.TEST that tells things and
+    stuff apart in one numbering.
 
-    None where it has not: all classes are things, as far as the model knows.
+    None where no data set does: all classes are things, as far as the model knows.
     """
-    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    metadata = MetadataCatalog.get(names[0]).as_dict() if names else {}
-    things, stuff = (
-        set(metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}).values()) for kind in ("thing", "stuff")
-    )
-    return sorted(things) if things and stuff and not things & stuff else None
+    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        metadata = MetadataCatalog.get(name).as_dict()
+        things, stuff = (
+            set(metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}).values())
+            for kind in ("thing", "stuff")
+        )
+        if things and stuff and not things & stuff:
+            return sorted(things)
+    return None
 
 
 def require(holds: bool, key: str, value: object, rule: str) -> None:
@@ -146,7 +152,7 @@ def check_config(cfg: CfgNode) -> None:
     Raises:
         ValueError: as said.
     """
-    detr, resnets = cfg.MODEL.DETR, cfg.MODEL.RESNETS
+    detr = cfg.MODEL.DETR
     for key in (
         "NUM_CLASSES",
         "NUM_OBJECT_QUERIES",
@@ -196,13 +202,6 @@ def check_config(cfg: CfgNode) -> None:
     )
     require(cfg.INPUT.FORMAT in ("RGB", "BGR"), "INPUT.FORMAT", cfg.INPUT.FORMAT, '"RGB" or "BGR"')
     check_mask_config(cfg)
-    if "resnet" in cfg.MODEL.BACKBONE.NAME:
-        require(
-            detr.IN_FEATURE in resnets.OUT_FEATURES,
-            "MODEL.DETR.IN_FEATURE",
-            detr.IN_FEATURE,
-            f"one of MODEL.RESNETS.OUT_FEATURES {list(resnets.OUT_FEATURES)}",
-        )
 
 
 def check_mask_config(cfg: CfgNode) -> None:
@@ -233,15 +232,15 @@ def check_mask_config(cfg: CfgNode) -> None:
         check_mask_widths(detr.HIDDEN_DIM, detr.NHEADS, len(detr.MASK_FEATURES))
     things = thing_classes(cfg)
     if things is not None:
-        rule = f"above {max(things)}, the largest number of a thing in the first of DATASETS"
+        rule = f"above {max(things)}, the largest number of a thing in the first panoptic one of DATASETS"
         require(max(things) < detr.NUM_CLASSES, "MODEL.DETR.NUM_CLASSES", detr.NUM_CLASSES, rule)
     if test.PANOPTIC_ON:
         require(masks_on, "MODEL.MASK_ON", masks_on, "True where MODEL.DETR.TEST.PANOPTIC_ON is")
-        datasets = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+        datasets = ", ".join((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)) or "none given"
         require(
             things is not None,
             "MODEL.DETR.TEST.PANOPTIC_ON",
             True,
-            f"False: the metadata of the first data set ({datasets[0] if datasets else 'none given'}) do not "
-            "have things and stuff in one numbering, as those of coco_2017_train_panoptic do",
+            f"False: no data set of DATASETS.TRAIN and DATASETS.TEST ({datasets}) has metadata with things "
+            "and stuff in one numbering, as coco_2017_train_panoptic has",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from detectron2.structures import ImageList, Instances
+from detectron2.structures import BitMasks, ImageList, Instances
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -63,7 +63,7 @@ class Targets:
             with_masks: collect masks.
 
         Raises:
-            ValueError: a class that the model does not have, or objects without masks; names the image.
+            ValueError: a class that the model does not have, or objects without bitmasks; names the image.
         """
         for x in batched_inputs:
             classes = x["instances"].gt_classes
@@ -76,6 +76,11 @@ class Targets:
                 raise ValueError(
                     f"{image_name(x)} has objects without masks: use a data set with segmentations, or set "
                     "MODEL.MASK_ON False"
+                )
+            if with_masks and len(classes) and not isinstance(x["instances"].gt_masks, BitMasks):
+                raise ValueError(
+                    f"{image_name(x)} has masks as {type(x['instances'].gt_masks).__name__}: set "
+                    "INPUT.MASK_FORMAT to 'bitmask', or use DetrDatasetMapper"
                 )
         padded_size = (images.tensor.shape[-2], images.tensor.shape[-1]) if with_masks else None
         return cls.from_instances([x["instances"] for x in batched_inputs], images.tensor.device, padded_size)

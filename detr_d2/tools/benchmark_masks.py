@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -134,10 +134,12 @@ def compare(args: argparse.Namespace) -> None:
     whole = {side: partial(runs[side], image) for side in SIDES}
     report_times("image to segments", take_turns(whole, args.repeats))
     report_times("mask head alone", take_turns(heads, args.repeats))
-    ratio = memory["detr_d2"] / memory["published"]
+    published, ours = (memory[side].megabytes for side in ("published", "detr_d2"))
+    alone = all(peak.of_pass_alone for peak in memory.values())
     print(
-        f"peak memory above the model's: published {memory['published']:.0f} MB, detr_d2 "
-        f"{memory['detr_d2']:.0f} MB, {ratio:.2f} of it"
+        f"peak memory above the model's: published {published:.0f} MB, detr_d2 {ours:.0f} MB, "
+        f"{ours / published:.2f} of it"
+        + ("" if alone else " (loading included: /proc/self/clear_refs cannot be written)")
     )
 
 
@@ -195,19 +197,35 @@ def report_times(what: str, rows: list[dict[str, float]]) -> None:
     )
 
 
-def peak_memory(side: str, folder: str, weights: Path, threads: int) -> float:
-    """Megabytes that one pass of a side needs at most, above those that its process had before."""
+class Peak(NamedTuple):
+    """Most memory of a process above that before a pass, and whether the pass alone is counted."""
+
+    megabytes: float
+    of_pass_alone: bool
+
+
+def peak_memory(side: str, folder: str, weights: Path, threads: int) -> Peak:
+    """What one pass of a side needs, in a process of its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_peak_memory_here, side, folder, weights, threads).result()
 
 
-def _peak_memory_here(side: str, folder: str, weights: Path, threads: int) -> float:
+def _peak_memory_here(side: str, folder: str, weights: Path, threads: int) -> Peak:
     torch.set_num_threads(threads)
     image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
     _, run = SIDES[side](folder, torch.load(weights))
-    before = resident_memory("VmRSS")
+    of_pass_alone, before = reset_peak(), resident_memory("VmRSS")
     run(image)
-    return resident_memory("VmHWM") - before
+    return Peak(resident_memory("VmHWM") - before, of_pass_alone)
+
+
+def reset_peak() -> bool:
+    """Let "VmHWM" count from now on; returns whether the system allows it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def resident_memory(kind: str) -> float:

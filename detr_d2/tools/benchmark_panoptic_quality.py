@@ -23,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +34,7 @@ from PIL import Image
 
 from ..data.images import read_image
 from ..evaluation.panoptic_files import PanopticGroundTruth
+from .command import run_command
 
 # Rows and columns by which the predictions are moved.
 _SHIFT = (5, 9)
@@ -55,8 +56,16 @@ def import_panopticapi(folder: str) -> Any:
     return importlib.import_module("panopticapi.evaluation")
 
 
-def main() -> None:
-    args = parse_args()
+def compare(args: argparse.Namespace) -> None:
+    """Measure both sides and print the figures.
+
+    Args:
+        args: what :func:`build_parser` parses.
+
+    Raises:
+        DataError: the annotations or maps cannot be used.
+        OSError: a file is missing, or ``args.panopticapi`` is no clone.
+    """
     json_file = os.path.join(args.coco, "annotations", "panoptic_train2017.json")
     maps = os.path.join(args.coco, "panoptic_train2017")
     truth = PanopticGroundTruth("COCO", Metadata(panoptic_json=json_file, panoptic_root=maps))
@@ -119,13 +128,22 @@ def _seconds(job: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time panoptic quality against COCO's panopticapi.")
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m detr_d2.tools.benchmark_panoptic_quality",
+        description="Time panoptic quality against COCO's panopticapi.",
+    )
     parser.add_argument("--panopticapi", required=True, help="clone of github.com/cocodataset/panopticapi")
     parser.add_argument("--coco", required=True, help="folder of annotations/ and panoptic_train2017/")
     parser.add_argument("--repeats", type=int, default=20, help="turns (default: 20)")
-    return parser.parse_args()
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), compare, argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,7 +2,8 @@
 
     python -m detr_d2.tools.choose_panoptic_threshold --config-file FILE --weights FILE
 
-Each image passes once through the detector, whose queries are then merged at every candidate.
+Each image passes once through the detector. The mask head runs anew for each candidate, on the queries that
+it lets through, so that low candidates take the longest.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def choose(args: argparse.Namespace) -> None:
         thresholds = sorted({float(number) for number in args.thresholds.split(",")})
     except ValueError as error:
         raise CommandError(f"--thresholds must be numbers with commas between: {error}") from error
+    if not all(0 <= threshold <= 1 for threshold in thresholds):
+        raise CommandError(f"--thresholds must be from 0 to 1, got {args.thresholds}")
     scores = scores_at_thresholds(ImagePredictor(cfg), records, PanopticEvaluator(name), thresholds)
     rows = [
         [threshold, *(100 * v for v in (s.all.pq, s.all.sq, s.all.rq, s.things.pq, s.stuff.pq))]

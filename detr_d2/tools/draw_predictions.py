@@ -12,11 +12,11 @@ import numpy as np
 from detectron2.data import MetadataCatalog
 from PIL import Image
 
-from ..data import load_dataset
+from ..data import DataError, load_dataset
 from ..data.images import read_image
 from ..data.masks import rasterise
 from ..data.segment_map import read_segment_ids
-from ..evaluation.panoptic_quality import PanopticQuality
+from ..evaluation.panoptic_quality import PanopticQuality, SegmentError
 from ..visualization import (
     PanelSample,
     PanopticSample,
@@ -139,12 +139,19 @@ def detection_sample(record: Record, result: dict[str, Any], score_threshold: fl
 
 
 def panoptic_sample(record: Record, result: dict[str, Any]) -> PanopticSample:
-    """A record's segments beside a model's, which are counted as panoptic quality counts them."""
+    """A record's segments beside a model's, which are counted as panoptic quality counts them.
+
+    Raises:
+        DataError: an image or map cannot be read, or the map does not fit its segments; names the file.
+    """
     truth = read_segment_ids(record["pan_seg_file_name"]).astype(np.int64), record["segments_info"]
     prediction = result["panoptic_seg"][0].numpy(), result["panoptic_seg"][1]
     classes = {s["category_id"]: s["isthing"] for _, segments in (truth, prediction) for s in segments}
     quality = PanopticQuality(classes)
-    quality.add(*truth, *prediction)
+    try:
+        quality.add(*truth, *prediction)
+    except SegmentError as error:
+        raise DataError(f"Segmentation map {record['pan_seg_file_name']}: {error}") from error
     found, missed, wrong = (int(counts.sum()) for counts in (quality.tp, quality.fn, quality.fp))
     return PanopticSample(
         image=read_image(record["file_name"], "RGB"),

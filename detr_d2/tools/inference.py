@@ -85,18 +85,11 @@ class ImagePredictor:
         """Build the config's model with the weights ``MODEL.WEIGHTS``.
 
         Raises:
-            CommandError: the file is not a checkpoint that can be read safely.
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, cannot be read safely, or is of no known layout or another model.
         """
         self.model: nn.Module = build_model(cfg)
-        try:
-            extra = DetrCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
-        except (OSError, ValueError):
-            raise  # these say what is wrong already
-        except Exception as error:  # reading bytes that are no pickle fails in any way
-            raise CommandError(
-                f"{cfg.MODEL.WEIGHTS} cannot be read as a checkpoint, a file of tensors that training saved "
-                f"({type(error).__name__}): it is damaged, incomplete, or something else"
-            ) from error
+        extra = DetrCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.model.eval()
         self.class_names: list[str] = list(extra.get("metadata", {}).get("thing_classes", ()))
         self._mapper = build_mapper(cfg, is_train=False)

@@ -39,8 +39,9 @@ hash and converted. On a machine without network, put the file where the error m
 
 ## Published by the authors
 
-Figures on COCO val2017 in percent, as <https://github.com/facebookresearch/detr> gives them. detr_d2 has
-not measured them again.
+Figures on COCO val2017 in percent, as the authors of DETR give them; their code is at
+<https://github.com/facebookresearch/detr>. detr_d2 has not measured them again. Of models with masks, the
+epochs are those of the detector, and further ones of the mask head with the detector frozen.
 
 {{published}}
 
@@ -80,7 +81,7 @@ def _published_tables(models: Sequence[ZooModel]) -> str:
             [
                 _config_link(model),
                 model.backbone,
-                str(model.epochs),
+                _epochs(model),
                 *(f"{value:.1f}" for value in model.published.values()),
                 f"[`{PREFIX}{model.name}`]({model.file.url})",
             ]
@@ -100,6 +101,10 @@ def _measured_table(models: Sequence[ZooModel]) -> str:
         for model in models
     ]
     return _table(["Config", "Parameters", "Multiply-adds"], rows)
+
+
+def _epochs(model: ZooModel) -> str:
+    return f"{model.epochs} + {model.mask_epochs}" if model.mask_epochs else str(model.epochs)
 
 
 def _config_link(model: ZooModel) -> str:

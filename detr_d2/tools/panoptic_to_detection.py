@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data import panoptic_to_detection
+from .command import run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,28 +24,28 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+def convert(args: argparse.Namespace) -> None:
+    """Write the file and say so.
 
     Args:
-        argv: arguments; None takes the process's own.
+        args: what :func:`build_parser` parses.
 
-    Returns:
-        Exit status: 0, or 2 for files that cannot be used.
+    Raises:
+        DataError: the annotations or maps cannot be used.
+        OSError: a file cannot be read or written.
     """
-    args = build_parser().parse_args(argv)
-    try:
-        content = panoptic_to_detection(args.panoptic_json, args.panoptic_root, masks=not args.no_masks)
-        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.output).write_text(json.dumps(content))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    content = panoptic_to_detection(args.panoptic_json, args.panoptic_root, masks=not args.no_masks)
+    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+    Path(args.output).write_text(json.dumps(content))
     print(
         f"Wrote {len(content['annotations'])} annotations of {len(content['images'])} images and "
         f"{len(content['categories'])} categories to {args.output}."
     )
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), convert, argv)
 
 
 if __name__ == "__main__":

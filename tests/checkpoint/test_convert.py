@@ -193,6 +193,31 @@ def test_an_unknown_layout_says_what_was_looked_for_and_what_was_found() -> None
         convert({"model": deformable}, "other.pth")
 
 
+@pytest.mark.parametrize(
+    ("layout", "name", "changed"),
+    [
+        ("published", "class_embed.bias", None),
+        ("published", "class_embed.bias", torch.zeros(7)),
+        ("published", "class_embed.weight", torch.tensor(1.0)),
+        ("huggingface", "model.encoder.layers.0.self_attn.k_proj.weight", torch.zeros(16, 16)),
+    ],
+    ids=["no bias", "short bias", "no rows", "key of another width"],
+)
+def test_tensors_that_do_not_fit_together_end_in_one_sentence(
+    layout: str, name: str, changed: Tensor | None
+) -> None:
+    ours = tiny_weights(False)
+    ours |= {"class_embed.weight": torch.zeros(81, 32), "class_embed.bias": torch.zeros(81)}
+    weights = from_detr_d2(ours, layout).weights
+    del weights[name]
+    if changed is not None:
+        weights[name] = changed
+    with pytest.raises(ValueError, match=r"^checkpoint x\.pth has the names of ") as error:
+        convert({"model": weights}, "x.pth")
+    assert LAYOUTS[layout].description in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_weights_without_a_place_are_not_dropped_on_the_way_out() -> None:
     weights = {**tiny_weights(False), "backbone.fpn_lateral2.weight": torch.zeros(1)}
     with pytest.raises(ValueError, match=r"no place for 1 .*backbone\.fpn_lateral2\.weight"):

@@ -227,8 +227,9 @@ def test_a_file_in_a_mirror_folder_is_used_where_it_lies(tmp_path: Path, prefix:
     assert not (tmp_path / "cache").exists()
 
     (folder / NAME).write_bytes(CONTENT[1:])
-    with pytest.raises(ValueError, match=hashlib.sha256(CONTENT[1:]).hexdigest()):
+    with pytest.raises(ValueError, match=hashlib.sha256(CONTENT[1:]).hexdigest()) as error:
         fetch(file, tmp_path / "cache", mirror)
+    assert str(error.value).endswith(f"; replace it by {file.url}, or change DETR_D2_MIRROR")
     (folder / NAME).unlink()
     with pytest.raises(FileNotFoundError, match=rf"{NAME} does not exist.* put {file.url} there"):
         fetch(file, tmp_path / "cache", mirror)

@@ -103,17 +103,24 @@ def test_a_trainer_starts_classes_from_those_of_the_same_name(
 def test_files_of_other_dimensions_are_refused_and_nothing_is_loaded(
     tiny_config: CfgNode, tmp_path: Path
 ) -> None:
-    save_published(config(tiny_config, HIDDEN_DIM=16), tmp_path / "narrow.pth")
+    narrow = save_published(config(tiny_config, HIDDEN_DIM=16), tmp_path / "narrow.pth")
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet.pth")
+    # Pickles of our own names that ask for guessing all the same, one of them with a name more.
+    for name, more in (("ours.pkl", {}), ("more.pkl", {"extra.bias": torch.zeros(1)})):
+        arrays = {key: value.numpy() for key, value in {**narrow, **more}.items()}
+        data = {"model": arrays, "__author__": "someone", "matching_heuristics": True}
+        (tmp_path / name).write_bytes(pickle.dumps(data))
     model = build_model(config(tiny_config))
     before = snapshot(model)
     for name, tensor in (
-        ("narrow", r"linear1\.weight is \(64, 16\) in"),
-        ("resnet", r"conv1\.weight is \(64, 3"),
+        ("narrow.pth", r"linear1\.weight is \(64, 16\) in"),
+        ("ours.pkl", r"linear1\.weight is \(64, 16\) in"),
+        ("more.pkl", r"linear1\.weight is \(64, 16\) in"),
+        ("resnet.pth", r"conv1\.weight is \(64, 3"),
     ):
         with pytest.raises(ValueError, match=tensor) as error:
-            DetrCheckpointer(model).load(str(tmp_path / f"{name}.pth"))
-        assert f"{name}.pth is of a model with other dimensions, so nothing was loaded" in str(error.value)
+            DetrCheckpointer(model).load(str(tmp_path / name))
+        assert f"{name} is of a model with other dimensions, so nothing was loaded" in str(error.value)
         assert "more. Set MODEL.RESNETS and MODEL.DETR" in str(error.value)
     assert same(before, model.state_dict())
 

@@ -50,12 +50,22 @@ def test_the_same_classes_in_another_order_keep_their_rows() -> None:
         ("abc", "xyz", {0: 0, 1: 1, 2: 2}),  # all renamed
         ("abc", "axc", {0: 0, 1: 1, 2: 2}),  # one renamed
         ("abc", "xab", {1: 0, 2: 1}),  # x is new: the row in its place is a's
+        ("abc", "bax", {0: 1, 1: 0}),  # x is new: others have moved, so that its place says nothing
         ("abc", "xy", {}),
         ("ab", "abc", {0: 0, 1: 1}),
     ],
 )
 def test_which_rows_are_carried_over(old: str, new: str, rows: dict[int, int]) -> None:
     assert carried_rows(list(old), list(new)) == rows
+
+
+def test_a_new_name_among_classes_that_have_moved_starts_anew() -> None:
+    file, model = state(3), state(3)
+    weights = dict(file)
+    fitted = fit(weights, model, ["a", "b", "c"], ["b", "a", "x"])
+    assert fitted.notes == ["Of the model's 3 classes 2 start from the file's 3, by name; new are x."]
+    assert torch.equal(weights["class_embed.bias"][[0, 1, 3]], file["class_embed.bias"][[1, 0, 3]])
+    assert torch.equal(weights["class_embed.bias"][2], model["class_embed.bias"][2])
 
 
 def test_renamed_classes_keep_their_rows_and_are_mentioned() -> None:

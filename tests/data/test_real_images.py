@@ -1,4 +1,4 @@
-"""Real photographs, where they are: DETECTRON2_DATASETS, or a folder shared/data beside the repository."""
+"""Real photographs, where DETECTRON2_DATASETS names a folder of them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from PIL import Image
 from detr_d2.data import build_detr_test_loader, build_detr_train_loader, load_dataset, register_coco_json
 from detr_d2.data.augmentation import truncated_size
 
-ROOTS = [os.environ.get("DETECTRON2_DATASETS", ""), Path(__file__).parents[3] / "shared" / "data"]
+ROOT = os.environ.get("DETECTRON2_DATASETS", "")
 
 
 def root_with(*parts: str) -> Path:
-    """The first folder of data sets that holds something, or a skip."""
-    for root in ROOTS:
-        if root and Path(root, *parts).exists():
-            return Path(root)
-    pytest.skip(f"no {'/'.join(parts)} here")
+    """The folder of data sets, if it holds something, or a skip."""
+    if not ROOT or not Path(ROOT, *parts).exists():
+        pytest.skip(f"no {'/'.join(parts)} in DETECTRON2_DATASETS")
+    return Path(ROOT)
 
 
 def test_images_of_coco_are_resized_as_published(data_config, catalog):

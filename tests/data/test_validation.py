@@ -213,6 +213,22 @@ def test_the_train_loader_checks_masks_and_the_test_loader_does_not(data_config,
     assert len(list(build_detr_test_loader(data_config, "maskless"))) == 2
 
 
+def test_a_bad_polygon_beside_a_good_one_is_named_where_masks_are_trained_on(change_coco, load):
+    """Detectron2 would load the object without it."""
+
+    def edit(content):
+        crowd = dict(content["annotations"][0], id=10, iscrowd=1, segmentation=[[1, 2, 3, 4], *SQUARE])
+        content["annotations"].insert(0, crowd)
+        content["annotations"][1]["segmentation"] = SQUARE
+        content["annotations"][2]["segmentation"] = [*SQUARE, [1, 2, 3, 4]]
+
+    change_coco(edit)
+    records = load("half_good")
+    check_dataset("half_good", records, 2, 10)
+    with pytest.raises(DataError, match=r"'half_good': .*train\.json: annotation 12 \(image 2\).*4 numbers"):
+        check_dataset("half_good", records, 2, 10, masks=True)
+
+
 def test_unusable_boxes_are_counted_by_kind(record, annotation, said):
     record["annotations"] += [
         annotation([5, 5, 0, 10]),  # no area

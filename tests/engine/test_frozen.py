@@ -117,6 +117,15 @@ def test_a_file_without_all_of_the_detector_is_refused(frozen_config: CfgNode, b
     assert "MODEL.DETR.FROZEN_WEIGHTS" in str(error.value)
 
 
+def test_a_file_with_fewer_queries_than_the_model_is_refused(frozen_config: CfgNode) -> None:
+    file = frozen_config.MODEL.DETR.FROZEN_WEIGHTS
+    state = torch.load(file)["model"]
+    state["query_embed.weight"] = state["query_embed.weight"][:-1].clone()
+    torch.save({"model": state}, file)
+    with pytest.raises(ValueError, match=r"MODEL.DETR.FROZEN_WEIGHTS .* lacks 1 .*query_embed.weight"):
+        load_frozen_weights(frozen_config, build_model(frozen_config))
+
+
 def test_a_file_that_is_not_there_is_named_with_the_key(frozen_config: CfgNode) -> None:
     frozen_config.MODEL.DETR.FROZEN_WEIGHTS = "nowhere/model_final.pth"
     with pytest.raises(FileNotFoundError, match=r"MODEL.DETR.FROZEN_WEIGHTS.* nowhere/model_final.pth"):

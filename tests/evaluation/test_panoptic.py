@@ -44,6 +44,17 @@ def perfect() -> list[tuple[dict, dict]]:
     return samples
 
 
+@pytest.fixture
+def copied(shapes, tmp_path, monkeypatch):
+    """Ground truth that may be changed."""
+    root = tmp_path / "copied"
+    shutil.copytree(shapes, root)
+    metadata = MetadataCatalog.get(NAME)
+    monkeypatch.setitem(metadata.__dict__, "panoptic_json", str(root / "annotations" / "panoptic_val.json"))
+    monkeypatch.setitem(metadata.__dict__, "panoptic_root", str(root / "panoptic_val"))
+    return root
+
+
 def test_the_ground_truth_itself_is_perfect(shapes):
     result = evaluate(perfect())
     assert list(result) == METRICS
@@ -87,6 +98,37 @@ def test_files_are_written_as_coco_defines_them(shapes, tmp_path):
             assert image.mode == "RGB"
             r, g, b = np.moveaxis(np.asarray(image).astype(int), -1, 0)
         assert (r + 256 * g + 256**2 * b == ids.numpy()).all()
+
+
+def rename_maps(root: Path, names: list[str]) -> None:
+    """Give the first maps of a copied ground truth other names."""
+    file = root / "annotations" / "panoptic_val.json"
+    content = json.loads(file.read_text())
+    for annotation, name in zip(content["annotations"], names, strict=False):
+        new = root / "panoptic_val" / name
+        new.parent.mkdir(exist_ok=True)
+        (root / "panoptic_val" / annotation["file_name"]).rename(new)
+        annotation["file_name"] = name
+    file.write_text(json.dumps(content))
+
+
+def test_images_of_one_name_in_two_folders_have_a_map_each(copied, tmp_path):
+    rename_maps(copied, ["a/1.png", "b/1.png"])
+    samples = perfect()
+    for folder, (record, _) in zip("ab", samples, strict=False):
+        record["file_name"] = f"{folder}/1.jpg"
+    evaluate(samples, tmp_path / "output")
+    content = json.loads((tmp_path / "output" / "predictions.json").read_text())
+    assert [a["file_name"] for a in content["annotations"][:2]] == ["a/1.png", "b/1.png"]
+    for annotation, (_, output) in zip(content["annotations"], samples, strict=True):
+        found = read_segment_ids(str(tmp_path / "output" / "predictions" / annotation["file_name"]))
+        assert (found == output["panoptic_seg"][0].numpy()).all()
+
+
+def test_maps_are_not_written_outside_the_output_folder(copied, tmp_path):
+    rename_maps(copied, ["../elsewhere.png"])
+    with pytest.raises(DataError, match=r"\.\./elsewhere\.png, which lies outside panoptic_root"):
+        evaluate(perfect(), tmp_path / "output")
 
 
 def test_things_and_stuff_are_told_apart_where_they_are_numbered_apart(shapes, monkeypatch):
@@ -167,18 +209,6 @@ class TestErrorsName:
         assert "class 6, which the metadata of data set 'evaluated_val_panoptic'" in self.refused(
             record, output
         )
-
-    @pytest.fixture
-    def copied(self, shapes, tmp_path, monkeypatch):
-        """Ground truth that may be damaged."""
-        root = tmp_path / "copied"
-        shutil.copytree(shapes, root)
-        metadata = MetadataCatalog.get(NAME)
-        monkeypatch.setitem(
-            metadata.__dict__, "panoptic_json", str(root / "annotations" / "panoptic_val.json")
-        )
-        monkeypatch.setitem(metadata.__dict__, "panoptic_root", str(root / "panoptic_val"))
-        return root
 
     def test_a_missing_map(self, copied):
         (copied / "panoptic_val" / "000000000001.png").unlink()

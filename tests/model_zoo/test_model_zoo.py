@@ -14,8 +14,7 @@ from detr_d2.paths import configs_folder
 R50 = "COCO-Detection/detr_R_50.yaml"
 BASE = "https://dl.fbaipublicfiles.com/detr/"
 
-# From the tables of the published repository: file, figures, millions of parameters (of panoptic models,
-# with 133 classes).
+# What the authors give: file, figures, millions of parameters (of panoptic models, with 133 classes).
 PUBLISHED = {
     "detr_R_50": ("detr-r50-e632da11.pth", [42.0, 62.4], 41.52),
     "detr_R_50_DC5": ("detr-r50-dc5-f0fb7ef5.pth", [43.3, 63.1], 41.52),

@@ -2,9 +2,11 @@ from typing import Any
 
 import pytest
 from detectron2.config import get_cfg
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 
 from detr_d2 import add_detr_config
+from detr_d2.modeling.build import detr_arguments
 from detr_d2.modeling.inference import Inference
 from detr_d2.modeling.position_encoding import LearnedPositionEncoding
 
@@ -61,7 +63,7 @@ def test_values_that_cannot_be_built_are_refused_with_the_keys_name(
         ("MODEL.DETR.MASK_FEATURES", ("res3", "res3"), "coarse to fine"),
         ("MODEL.DETR.NHEADS", 4, r"MODEL.DETR.NHEADS \(4\), by 8"),
         ("MODEL.DETR.HIDDEN_DIM", 32, r"HIDDEN_DIM is 32, .*MODEL.MASK_ON .*divisible by 64"),
-        ("MODEL.DETR.TEST.PANOPTIC_ON", True, r"PANOPTIC_ON is True, .*first data set \(none given\)"),
+        ("MODEL.DETR.TEST.PANOPTIC_ON", True, r"PANOPTIC_ON is True, .*no data set .*\(none given\)"),
     ],
 )
 def test_masks_that_cannot_be_had_are_refused_with_the_keys_name(key: str, value: Any, message: str) -> None:
@@ -77,7 +79,7 @@ def test_panoptic_segmentation_needs_things_and_stuff_in_one_numbering() -> None
     for name in ("coco_2017_val", "coco_2017_val_100_panoptic_separated"):
         cfg.DATASETS.TRAIN = (name,)
         with pytest.raises(
-            ValueError, match=rf"PANOPTIC_ON is True, .*\({name}\) do not have things and stuff"
+            ValueError, match=rf"PANOPTIC_ON is True, .*\({name}\) has metadata with things and stuff"
         ):
             build_model(cfg)
     cfg.DATASETS.TRAIN = ("coco_2017_val_panoptic",)
@@ -87,12 +89,22 @@ def test_panoptic_segmentation_needs_things_and_stuff_in_one_numbering() -> None
     assert build_model(cfg).inference.things == list(range(80))
 
 
-def test_things_are_those_of_the_first_data_set_with_or_without_masks() -> None:
+def test_things_are_those_of_the_first_panoptic_data_set_with_or_without_masks() -> None:
     cfg = make_tiny_config()
-    cfg.DATASETS.TEST = ("coco_2017_val",)
+    cfg.DATASETS.TRAIN = ("coco_2017_train",)
+    cfg.DATASETS.TEST = ("coco_2017_val_100_panoptic_separated",)
     assert build_model(cfg).inference.things is None
-    cfg.DATASETS.TRAIN = ("shapes_train_panoptic",)
+    cfg.DATASETS.TEST = ("shapes_val_panoptic", "coco_2017_val_panoptic")
     assert build_model(cfg).inference.things == [0, 1, 2]
+    cfg.DATASETS.TRAIN = ("coco_2017_train_panoptic",)
+    cfg.MODEL.DETR.NUM_CLASSES = 133
+    assert build_model(cfg).inference.things == list(range(80))
+
+
+def test_a_feature_map_that_a_backbone_of_ones_own_does_not_give_is_refused_with_the_keys_name() -> None:
+    maps = {"p4": ShapeSpec(channels=8, stride=16), "p5": ShapeSpec(channels=8, stride=32)}
+    with pytest.raises(ValueError, match=r"MODEL.DETR.IN_FEATURE is 'res4', .*\['p4', 'p5'\]"):
+        detr_arguments(make_mask_config(), maps)
 
 
 def test_every_mask_key_reaches_the_part_that_it_names() -> None:

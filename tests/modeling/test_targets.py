@@ -1,6 +1,6 @@
 import pytest
 import torch
-from detectron2.structures import BitMasks, Boxes, ImageList, Instances
+from detectron2.structures import BitMasks, Boxes, ImageList, Instances, PolygonMasks
 
 from detr_d2.modeling import Targets
 
@@ -68,5 +68,8 @@ def test_objects_that_a_model_cannot_learn_from_are_reported_with_the_image() ->
     with pytest.raises(ValueError, match=r"a.png .* class 4, .*0 to 3: set MODEL.DETR.NUM_CLASSES"):
         Targets.of_batch(batch, images, num_classes=4)
     with pytest.raises(ValueError, match=r"a.png has objects without masks: .*MODEL.MASK_ON False"):
+        Targets.of_batch(batch, images, num_classes=5, with_masks=True)
+    batch[0]["instances"].gt_masks = PolygonMasks([[[0.0, 0.0, 2.0, 0.0, 2.0, 2.0]]])
+    with pytest.raises(ValueError, match="a.png has masks as PolygonMasks: set INPUT.MASK_FORMAT"):
         Targets.of_batch(batch, images, num_classes=5, with_masks=True)
     assert Targets.of_batch(batch, images, num_classes=5).counts == (1,)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +31,9 @@ from detr_d2.tools.benchmark_panoptic_quality import import_panopticapi
 from ..evaluation.panoptic_cases import ISTHING, describe, perturbed, random_case
 
 FOLDER = os.environ.get("PANOPTICAPI", "")
-COCO_ROOTS = [os.environ.get("DETECTRON2_DATASETS", ""), Path(__file__).parents[3] / "shared" / "data"]
+COCO = Path(os.environ.get("DETECTRON2_DATASETS", ""), "coco")
 NAME = "panopticapi_tests"
+REPOSITORY = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
     not FOLDER, reason="PANOPTICAPI names no clone of github.com/cocodataset/panopticapi"
@@ -44,11 +48,10 @@ def _forget() -> Iterator[None]:
 
 def coco(split: str) -> tuple[Path, Path]:
     """Panoptic json and folder of maps of COCO images, or a skip."""
-    for root in COCO_ROOTS:
-        json_file = Path(root, "coco", "annotations", f"panoptic_{split}2017.json")
-        if root and json_file.is_file():
-            return json_file, Path(root, "coco", f"panoptic_{split}2017")
-    pytest.skip("no coco/annotations/panoptic_train2017.json here")
+    json_file = COCO / "annotations" / f"panoptic_{split}2017.json"
+    if "DETECTRON2_DATASETS" not in os.environ or not json_file.is_file():
+        pytest.skip(f"no coco/annotations/{json_file.name} in DETECTRON2_DATASETS")
+    return json_file, COCO / f"panoptic_{split}2017"
 
 
 def ground_truth(json_file: Path, maps: Path) -> PanopticGroundTruth:
@@ -175,3 +178,29 @@ def test_it_reads_the_files_that_the_evaluator_writes(tmp_path, monkeypatch):
         for key in ("PQ", "SQ", "RQ"):
             assert results[key + suffix] == pytest.approx(100 * theirs[name][key.lower()], abs=1e-7)
     assert describe(ids, {}.fromkeys(np.unique(ids).tolist(), 0))  # the last map was not empty
+
+
+@pytest.mark.slow
+def test_it_reads_what_eval_only_writes_and_finds_the_same(tmp_path, monkeypatch):
+    """On real images, with random weights."""
+    json_file, maps = coco("val")
+    command = [sys.executable, "train_net.py", "--eval-only", "--config-file"]
+    command += ["configs/COCO-PanopticSegmentation/detr_panoptic_R_50.yaml", "MODEL.DEVICE", "cpu"]
+    command += ["MODEL.WEIGHTS", "", "MODEL.DETR.FROZEN_WEIGHTS", "", "INPUT.MIN_SIZE_TEST", "160"]
+    command += ["MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD", "0.0", "OUTPUT_DIR", str(tmp_path)]
+    command += ["DATALOADER.NUM_WORKERS", "0", "SEED", "0"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+
+    predictions = tmp_path / "inference" / "predictions"
+    predicted = json.loads(predictions.with_suffix(".json").read_text())["annotations"]
+    assert len(predicted) == len(json.loads(json_file.read_text())["annotations"])
+    assert any(annotation["segments_info"] for annotation in predicted)
+    theirs = their_results((json_file, maps), (predictions.with_suffix(".json"), predictions), monkeypatch)
+    printed = re.search(r"copypaste: PQ,SQ,RQ,.*\n.*copypaste: ([\d.]+),([\d.]+),([\d.]+),", done.stdout)
+    assert printed is not None
+    expected = [100 * theirs["All"][key] for key in ("pq", "sq", "rq")]
+    assert [float(number) for number in printed.groups()] == pytest.approx(expected, abs=1e-4)
+    categories = {name: theirs[name]["n"] for name in ("All", "Things", "Stuff")}
+    rows = re.findall(r"\| (All|Things|Stuff) .*\| +(\d+) \|", done.stdout)
+    assert {name: int(number) for name, number in rows} == categories

@@ -107,6 +107,8 @@ def test_the_training_images_are_the_default(panoptic_project, capsys):
         (["DATASETS.TRAIN", "()"], "no data set"),
         (["--images", "0"], "--images must be at least 1"),
         (["--thresholds", "0.3;0.4"], "numbers with commas"),
+        (["--thresholds", "0.5,1.5"], "--thresholds must be from 0 to 1, got 0.5,1.5"),
+        (["--thresholds", "nan"], "--thresholds must be from 0 to 1"),
         (["--dataset", "shapes_trian_panoptic"], "Did you mean"),
     ],
 )

@@ -69,6 +69,9 @@ def test_files_for_hugging_face_are_bare_state_dicts(
     out = capsys.readouterr().out
     assert "added: 11 rows of unused category ids in the class head" in out
     assert "  backbone.0.body.conv1.weight -> model.backbone.conv_encoder.model.conv1.weight\n" in out
+    own, theirs = "transformer.encoder.layers.0.self_attn", "model.encoder.layers.0.self_attn"
+    parts = ", ".join(f"{theirs}.{part}_proj.bias" for part in "qkv")
+    assert f"  {own}.in_proj_bias -> {parts}\n" in out
     # And from there back to ours.
     assert main([output, str(tmp_path / "ours.pth")]) == 0
     assert same(torch.load(tmp_path / "ours.pth")["model"], dict(weights))

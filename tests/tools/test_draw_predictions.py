@@ -1,5 +1,6 @@
 """``python -m detr_d2.tools.draw_predictions``."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from detectron2.engine import DefaultPredictor
 from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 
-from detr_d2.tools.draw_predictions import choose_records, main
+from detr_d2.data import DataError, load_dataset
+from detr_d2.tools.draw_predictions import choose_records, main, panoptic_sample
 from detr_d2.tools.inference import ImagePredictor, class_metadata, load_config
 
 from .conftest import GROUNDS, Project
@@ -161,6 +163,15 @@ def test_a_panoptic_models_segments_are_those_of_detectron2s_predictor_and_its_v
     assert picture.shape == (64, 64, 3)
     for segment in segments:
         assert (picture != image)[ids.numpy() == segment["id"]].any()
+
+
+def test_a_segmentation_map_that_does_not_fit_its_segments_is_named(panoptic_project: Project) -> None:
+    record = load_dataset(panoptic_project.dataset)[0]
+    ids = torch.ones(record["height"], record["width"], dtype=torch.int32)
+    result = {"panoptic_seg": (ids, [{"id": 1, "category_id": 0, "isthing": True}])}
+    assert panoptic_sample(record, result).name == os.path.basename(record["file_name"])
+    with pytest.raises(DataError, match=f"{record['pan_seg_file_name']}: .*which is not listed"):
+        panoptic_sample({**record, "segments_info": record["segments_info"][1:]}, result)
 
 
 def test_objects_of_a_mask_model_are_drawn_with_their_masks(

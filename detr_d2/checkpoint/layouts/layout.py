@@ -41,7 +41,7 @@ class Conversion:
         target: name of the layout that they are in now.
         weights: by name in the target layout.
         metadata: names of the classes under ``thing_classes`` and ``stuff_classes``, where known.
-        mapped: from each name in the source to its name in the target.
+        mapped: from each name in the source to its name in the target, or its names with commas between.
         left: what the source holds and the target has no place for.
         added: what the target holds and the source does not, in words.
     """
@@ -137,7 +137,8 @@ class Layout:
                 result.left.append(sources[name])
                 continue
             theirs = (self.mask_prefix if name.startswith(_MASK_HEAD) else detector) + theirs
-            result.mapped[sources[name]] = theirs
+            others = result.mapped.get(sources[name])
+            result.mapped[sources[name]] = f"{others}, {theirs}" if others else theirs
             result.weights[theirs] = value
         return result
 
