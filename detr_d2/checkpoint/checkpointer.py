@@ -11,6 +11,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
+from ..errors import CheckpointError, MissingFileError
 from .atomic import write_file
 from .convert import UnknownLayout, convert
 from .imagenet import place_backbone
@@ -83,16 +84,16 @@ class DetrCheckpointer(DetectionCheckpointer):
         ``?matching_heuristics=True`` at the end lets Detectron2 guess which names belong together.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, holds more than tensors and plain data, is of no known layout,
-                or of a model with other dimensions. The model is as it was.
+            MissingFileError: there is no such file.
+            CheckpointError: the file is damaged, holds more than tensors and plain data, is of no known
+                layout, or of a model with other dimensions. The model is as it was.
         """
         self.loaded, self._fitted = set(), Fitted()
         self._guesses_names = path.endswith(f"?{_HEURISTICS}=True")
         path = path.removesuffix(f"?{_HEURISTICS}=True")
         self._source = path
         if path and "://" not in path and not os.path.isfile(path):
-            raise FileNotFoundError(f"checkpoint {path} does not exist")
+            raise MissingFileError(f"checkpoint {path} does not exist")
         try:
             return super().load(path, *args, **kwargs)
         finally:
@@ -166,7 +167,7 @@ class DetrCheckpointer(DetectionCheckpointer):
         if HEAD[0] not in weights:
             weights = place_backbone(weights, model)
         if not weights:
-            raise ValueError(
+            raise CheckpointError(
                 f"checkpoint {self._source} holds {description}, but the model has no ResNet of "
                 "Detectron2's to load it into, or several"
             )
@@ -189,7 +190,7 @@ class DetrCheckpointer(DetectionCheckpointer):
         wrong = wrong_shapes(weights, model)
         if wrong:
             more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-            raise ValueError(
+            raise CheckpointError(
                 f"checkpoint {self._source} is of a model with other dimensions, so nothing was loaded: "
                 f"{'; '.join(wrong[:3])}{more}. Set MODEL.RESNETS and MODEL.DETR as they were for it"
             )

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import CheckpointError
 from .layouts import LAYOUTS, OURS, Conversion, find_layout
 from .safe_load import weights_key, weights_of
 
 
-class UnknownLayout(ValueError):
+class UnknownLayout(CheckpointError):
     """Weights whose names are of no known layout."""
 
 
@@ -27,7 +28,7 @@ def convert(checkpoint: Mapping[str, Any], source: str) -> Conversion:
 
     Raises:
         UnknownLayout: the names are of no known layout; says what was looked for and shows some of them.
-        ValueError: there are no weights by name, or some that belong together do not fit together.
+        CheckpointError: there are no weights by name, or some that belong together do not fit together.
     """
     weights = weights_of(checkpoint, source)
     layout = find_layout(weights)
@@ -48,7 +49,7 @@ def convert(checkpoint: Mapping[str, Any], source: str) -> Conversion:
         try:
             result = layout.to_ours(weights)
         except (LookupError, RuntimeError, TypeError) as error:
-            raise ValueError(
+            raise CheckpointError(
                 f"checkpoint {source} has the names of {layout.description}, but not all of its tensors, or "
                 f"some of other shapes ({type(error).__name__}: {error}): it is incomplete or was changed"
             ) from error
@@ -70,7 +71,7 @@ def to_detr_d2(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
 
     Raises:
         UnknownLayout: the names are of no known layout; says what was looked for and shows some of them.
-        ValueError: there are no weights by name, or some that belong together do not fit together.
+        CheckpointError: there are no weights by name, or some that belong together do not fit together.
     """
     result = convert(checkpoint, source)
     if result.source == OURS.name:
@@ -95,21 +96,21 @@ def from_detr_d2(
             ``MODEL.DETR.QUERY_GROUPS`` has more than other programs use.
 
     Raises:
-        ValueError: there is no such layout, or it has no place for some of the weights.
+        CheckpointError: there is no such layout, or it has no place for some of the weights.
     """
     writable = [known.name for known in LAYOUTS.values() if known.writable]
     if layout not in writable:
-        raise ValueError(f"there is no layout {layout!r} to convert to, but {', '.join(writable)}")
+        raise CheckpointError(f"there is no layout {layout!r} to convert to, but {', '.join(writable)}")
     weights = dict(model)
     if num_queries is not None:
         queries = weights.get("query_embed.weight")
         available = 0 if queries is None else len(queries)
         if queries is None or not 1 <= num_queries <= available:
-            raise ValueError(f"cannot keep {num_queries} object queries: the weights have {available}")
+            raise CheckpointError(f"cannot keep {num_queries} object queries: the weights have {available}")
         weights["query_embed.weight"] = queries[:num_queries].clone()
     result = LAYOUTS[layout].from_ours(weights, metadata or {})
     if result.left:
-        raise ValueError(
+        raise CheckpointError(
             f"{LAYOUTS[layout].description} has no place for {len(result.left)} of the model's tensors, such "
             f"as {', '.join(result.left[:3])}"
         )

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from iopath.common.file_io import file_lock, get_cache_dir
 from tqdm import tqdm
 
+from ..errors import CheckpointError, MissingFileError
+
 # Environment variable: a folder (also as file://...) or a base URL that has the files by their names.
 MIRROR_VARIABLE = "DETR_D2_MIRROR"
 
@@ -71,15 +73,15 @@ def fetch(file: RemoteFile, cache: Path | None = None, mirror: str | None = None
             None takes $DETR_D2_MIRROR. A file in a folder is used where it lies.
 
     Raises:
-        FileNotFoundError: the file is not here and cannot be downloaded; says where to get and put it.
-        ValueError: the content has another hash.
+        MissingFileError: the file is not here and cannot be downloaded; says where to get and put it.
+        CheckpointError: the content has another hash.
     """
     mirror = os.environ.get(MIRROR_VARIABLE, "") if mirror is None else mirror
     path, folder = file.cached(cache), _folder(mirror)
     if folder is not None and not path.is_file():
         path = folder / file.name
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{path} does not exist, and the mirror is that folder: put {file.url} there, "
                 f"or change {MIRROR_VARIABLE}"
             )
@@ -106,7 +108,7 @@ def _folder(mirror: str) -> Path | None:
 def _check_here(path: Path, file: RemoteFile, remedy: str) -> None:
     found = _sha256(path)
     if not found.startswith(file.sha256):
-        raise ValueError(
+        raise CheckpointError(
             f"{path} has the SHA-256 {found}, but {file.url} has one that begins with {file.sha256}: it is "
             f"damaged, incomplete or another file; {remedy}"
         )
@@ -123,14 +125,14 @@ def _download(url: str, path: Path, file: RemoteFile) -> None:
             partial.unlink()  # what was there already may be what is wrong
             _transfer(url, partial)
     except _NETWORK_ERRORS as error:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"cannot download {url} ({getattr(error, 'reason', None) or error}): get {file.url} on a machine "
             f"with network and put it at {path}, or set {MIRROR_VARIABLE} to a folder or base URL that has it"
         ) from error
     found = _sha256(partial)
     if not found.startswith(file.sha256):
         partial.unlink()
-        raise ValueError(
+        raise CheckpointError(
             f"{url} has the SHA-256 {found}, but one that begins with {file.sha256} was published: the file "
             "was changed or damaged on its way here and has not been kept"
         )

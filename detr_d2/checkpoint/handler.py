@@ -12,6 +12,7 @@ import torch
 from detectron2.utils.file_io import PathHandler
 from iopath.common.file_io import file_lock, get_cache_dir
 
+from ..errors import CheckpointError, MissingFileError
 from .atomic import write_file
 from .convert import to_detr_d2
 from .download import RemoteFile, fetch
@@ -53,15 +54,15 @@ class DetrHandler(PathHandler):
         """The converted file's path.
 
         Raises:
-            FileNotFoundError: the name is unknown, or the file is not here and cannot be downloaded.
-            ValueError: the file has another hash than the published one.
+            MissingFileError: the name is unknown, or the file is not here and cannot be downloaded.
+            CheckpointError: the file has another hash than the published one.
         """
         self._check_kwargs(kwargs)
         name = path.removeprefix(PREFIX)
         if name not in self._files:
             near = difflib.get_close_matches(name, self._files, n=1)
             hint = f" (did you mean {PREFIX}{near[0]}?)" if near else ""
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"there are no published weights {path}{hint}; there are "
                 + ", ".join(PREFIX + known for known in self._files)
             )
@@ -76,7 +77,7 @@ class DetrHandler(PathHandler):
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> IO[Any]:
         self._check_kwargs(kwargs)
         if mode not in ("r", "rb"):
-            raise ValueError(f"{path} can only be read, not opened with mode {mode!r}")
+            raise CheckpointError(f"{path} can only be read, not opened with mode {mode!r}")
         return open(self._get_local_path(path), mode, buffering)
 
     def _isfile(self, path: str, **kwargs: Any) -> bool:

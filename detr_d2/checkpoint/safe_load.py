@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import CheckpointError, MissingFileError
 from .safe_pickle import load_plain
 
 # Keys under which files keep their weights; bare state dicts have none of them.
@@ -39,33 +40,37 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
         what the file holds; tensors are on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is empty, damaged, not a dict, or holds more than tensors and plain data; or
+        MissingFileError: there is no such file.
+        CheckpointError: it is empty, damaged, not a dict, or holds more than tensors and plain data; or
             safetensors is not installed.
     """
     source = source or path
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"checkpoint {source} does not exist")
+        raise MissingFileError(f"checkpoint {source} does not exist")
     if os.path.getsize(path) == 0:
-        raise ValueError(f"checkpoint {source} is damaged: the file is empty")
+        raise CheckpointError(f"checkpoint {source} is damaged: the file is empty")
     reader = _READERS.get(os.path.splitext(path)[1], _read_torch)
     try:
         checkpoint = reader(path)
     except _MissingPackage as error:
-        raise ValueError(f"checkpoint {source} needs the package {error}: pip install {error}") from error
+        raise CheckpointError(
+            f"checkpoint {source} needs the package {error}: pip install {error}"
+        ) from error
     except OSError:
         raise
     except pickle.UnpicklingError as error:
-        raise ValueError(
+        raise CheckpointError(
             f"checkpoint {source} is damaged, or holds objects other than tensors and plain data, which "
             f"could run code when they are read: save its state dict without them ({_first_line(error)})"
         ) from error
     except Exception as error:  # bytes that are not of the format fail in any way
-        raise ValueError(
+        raise CheckpointError(
             f"checkpoint {source} is damaged: {_first_line(error) or type(error).__name__}"
         ) from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f"checkpoint {source} holds no weights by name, but a {type(checkpoint).__name__}")
+        raise CheckpointError(
+            f"checkpoint {source} holds no weights by name, but a {type(checkpoint).__name__}"
+        )
     return checkpoint
 
 
@@ -80,7 +85,7 @@ def weights_of(checkpoint: Mapping[str, Any], source: str) -> OrderedDict[str, T
     NumPy arrays become tensors, and the ``module.`` that wrappers put before all names is removed.
 
     Raises:
-        ValueError: there are no weights, or something else is among them.
+        CheckpointError: there are no weights, or something else is among them.
     """
     key = weights_key(checkpoint)
     named = checkpoint if key is None else checkpoint[key]
@@ -88,7 +93,7 @@ def weights_of(checkpoint: Mapping[str, Any], source: str) -> OrderedDict[str, T
     wrong = [str(name) for name, value in weights.items() if value is None or not isinstance(name, str)]
     if wrong or not weights:
         found = f"{', '.join(wrong[:3])} is no tensor" if wrong else "it is empty"
-        raise ValueError(f"checkpoint {source} holds no weights by name: {found}")
+        raise CheckpointError(f"checkpoint {source} holds no weights by name: {found}")
     wrapped = all(name.startswith("module.") for name in weights)
     result = OrderedDict(
         (name[7:] if wrapped else name, value) for name, value in weights.items() if value is not None

@@ -8,6 +8,8 @@ from detectron2.data import transforms as T
 from fvcore.transforms.transform import NoOpTransform, Transform
 from PIL import Image
 
+from ..errors import ConfigError
+
 
 class ResizeShortestEdgeTruncate(T.Augmentation):
     """Resize the shorter side to one of several lengths, with the published rounding.
@@ -85,22 +87,22 @@ def build_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
         is_train: whether for training.
 
     Raises:
-        ValueError: a key of ``INPUT`` with a value that is not supported.
+        ConfigError: a key of ``INPUT`` with a value that is not supported.
     """
     if not is_train:
         return [_resize("TEST", [cfg.INPUT.MIN_SIZE_TEST], cfg.INPUT.MAX_SIZE_TEST, "choice")]
     augmentations: list[T.Augmentation] = []
     flip = cfg.INPUT.RANDOM_FLIP
     if flip not in ("none", "horizontal", "vertical"):
-        raise ValueError(f"INPUT.RANDOM_FLIP must be none, horizontal or vertical, got {flip!r}")
+        raise ConfigError(f"INPUT.RANDOM_FLIP must be none, horizontal or vertical, got {flip!r}")
     if flip != "none":
         augmentations.append(T.RandomFlip(horizontal=flip == "horizontal", vertical=flip == "vertical"))
     crop = cfg.INPUT.CROP
     if crop.ENABLED:
         if crop.TYPE == "absolute_range" and not 1 <= crop.SIZE[0] <= crop.SIZE[1]:
-            raise ValueError(f"INPUT.CROP.SIZE must be (shortest, longest) crop side, got {crop.SIZE}")
+            raise ConfigError(f"INPUT.CROP.SIZE must be (shortest, longest) crop side, got {crop.SIZE}")
         if crop.TYPE.startswith("relative") and not all(0 < share <= 1 for share in crop.SIZE):
-            raise ValueError(f"INPUT.CROP.SIZE must be shares in (0, 1] for {crop.TYPE!r}, got {crop.SIZE}")
+            raise ConfigError(f"INPUT.CROP.SIZE must be shares in (0, 1] for {crop.TYPE!r}, got {crop.SIZE}")
         first = ResizeShortestEdgeTruncate(crop.RESIZE_SHORTEST_EDGE)
         cropped = T.AugmentationList([first, T.RandomCrop(crop.TYPE, crop.SIZE)])
         augmentations.append(T.RandomApply(cropped, prob=0.5))
@@ -114,4 +116,4 @@ def _resize(mode: str, sizes: int | Sequence[int], max_size: int, style: str) ->
     try:
         return ResizeShortestEdgeTruncate([sizes] if isinstance(sizes, int) else sizes, max_size, style)
     except ValueError as error:
-        raise ValueError(f"INPUT.MIN_SIZE_{mode}: {error}") from error
+        raise ConfigError(f"INPUT.MIN_SIZE_{mode}: {error}") from error

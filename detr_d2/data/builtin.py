@@ -14,6 +14,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from detectron2.data.datasets.coco_panoptic import load_coco_panoptic_json
 
+from ..errors import ConfigError, MissingFileError
 from .shapes import SPLITS
 from .shapes_files import CATEGORIES
 
@@ -44,7 +45,7 @@ def register_shapes(root: str | os.PathLike[str] | None = None, prefix: str = "s
         prefix: start of the names.
 
     Raises:
-        ValueError: one of the names is registered already, with other files.
+        ConfigError: one of the names is registered already, with other files.
     """
     root = Path(shapes_root() if root is None else root)
     for split in SPLITS:
@@ -110,7 +111,7 @@ def register_coco_json(cfg: CfgNode) -> None:
     $DETECTRON2_DATASETS. Registering the same entry again does nothing.
 
     Raises:
-        ValueError: an entry is not three strings, or its name is registered with other files.
+        ConfigError: an entry is not three strings, or its name is registered with other files.
     """
     for entry in cfg.DATASETS.COCO_JSON:
         if (
@@ -118,7 +119,7 @@ def register_coco_json(cfg: CfgNode) -> None:
             or len(entry) != 3
             or not all(isinstance(part, str) and part for part in entry)
         ):
-            raise ValueError(
+            raise ConfigError(
                 "DATASETS.COCO_JSON must hold (name, annotation json, image folder) triples, "
                 f"for example [['my_train', 'my/train.json', 'my/images']]; got {entry!r}"
             )
@@ -141,7 +142,7 @@ def _register(name: str, load: Callable[[], Records], metadata: dict[str, Any]) 
         files = ("json_file", "image_root", "panoptic_json", "panoptic_root")
         if all(getattr(registered, key, None) == metadata.get(key) for key in files):
             return
-        raise ValueError(
+        raise ConfigError(
             f"Data set {name!r} is registered already, with annotations "
             f"{getattr(registered, 'json_file', None)} instead of {metadata['json_file']}. Choose another "
             "name."
@@ -153,7 +154,7 @@ def _register(name: str, load: Callable[[], Records], metadata: dict[str, Any]) 
 def _load_generated(name: str, json_file: str, load: Callable[[], Records]) -> Records:
     """Load a split of shapes, or say which command makes it."""
     if not os.path.isfile(json_file):
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"Data set {name!r} is not there: no {json_file}. Generate it with "
             "'python -m detr_d2.tools.generate_shapes', which writes to the folder 'shapes' below "
             "$DETECTRON2_DATASETS (default ./datasets), or set that variable to where it is."

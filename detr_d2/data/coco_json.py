@@ -9,7 +9,7 @@ from typing import Any
 
 from detectron2.utils.file_io import PathManager
 
-from .errors import DataError
+from ..errors import DataError, named
 from .masks import rasterise, segmentation_problem
 
 
@@ -35,10 +35,10 @@ def read_json(json_file: str) -> Any:
 
     Raises:
         DataError: it is no text, or no json.
-        OSError: it cannot be opened.
+        MissingFileError: there is no such file.
     """
     try:
-        with PathManager.open(json_file) as file:
+        with named(json_file), PathManager.open(json_file) as file:
             return json.load(file)
     except UnicodeDecodeError as error:
         raise DataError(f"{json_file} is not a text file ({error}).") from error

@@ -13,8 +13,8 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.logger import log_first_n
 from fvcore.common.registry import Registry
 
+from ..errors import ConfigError, DataError
 from .augmentation import build_augmentation
-from .errors import DataError
 from .images import read_image
 from .masks import rasterise, transform_masks
 from .validation import corners, has_area
@@ -194,10 +194,10 @@ def build_mapper(cfg: CfgNode, is_train: bool) -> Any:
     """The mapper that ``INPUT.DATASET_MAPPER_NAME`` names.
 
     Raises:
-        ValueError: no mapper has that name.
+        ConfigError: no mapper has that name.
     """
     name = cfg.INPUT.DATASET_MAPPER_NAME
     if name not in MAPPER_REGISTRY:
         known = ", ".join(sorted(known_name for known_name, _ in MAPPER_REGISTRY))
-        raise ValueError(f"INPUT.DATASET_MAPPER_NAME: there is no mapper {name!r}; there are: {known}")
+        raise ConfigError(f"INPUT.DATASET_MAPPER_NAME: there is no mapper {name!r}; there are: {known}")
     return MAPPER_REGISTRY.get(name)(cfg, is_train)

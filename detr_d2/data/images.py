@@ -3,7 +3,7 @@
 import numpy as np
 from detectron2.data import detection_utils
 
-from .errors import DataError
+from ..errors import DataError
 
 
 def read_image(file_name: str, image_format: str, what: str = "Image file") -> np.ndarray:

@@ -17,8 +17,8 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
+from ..errors import ConfigError, DataError
 from .dataset_mapper import build_mapper
-from .errors import DataError
 from .sampler import Item, ReproducibleBatchSampler, aspect_ratio_groups, build_epoch_order
 from .validation import Records, check_dataset, count_objects, load_dataset, objects_of
 
@@ -127,7 +127,7 @@ def build_detr_train_loader(
 
     Raises:
         DataError: a data set cannot be used.
-        ValueError: a config key with a value that cannot be used.
+        ConfigError: a config key with a value that cannot be used.
     """
     batch_size = micro_batch_size(cfg)
     records = load_training_records(cfg)
@@ -165,7 +165,7 @@ def build_detr_test_loader(
 
     Raises:
         DataError: the data set cannot be used.
-        ValueError: a config key with a value that cannot be used.
+        ConfigError: a config key with a value that cannot be used.
     """
     records = load_dataset(dataset_name)
     check_dataset(dataset_name, records, cfg.MODEL.DETR.NUM_CLASSES, cfg.MODEL.DETR.NUM_OBJECT_QUERIES)
@@ -184,11 +184,11 @@ def micro_batch_size(cfg: CfgNode) -> int:
     """Images that a process sees in one forward pass of training.
 
     Raises:
-        ValueError: ``SOLVER.IMS_PER_BATCH`` cannot be divided so.
+        ConfigError: ``SOLVER.IMS_PER_BATCH`` cannot be divided so.
     """
     total, steps, processes = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATION_STEPS, comm.get_world_size()
     if steps < 1 or total < 1 or total % (steps * processes):
-        raise ValueError(
+        raise ConfigError(
             f"SOLVER.IMS_PER_BATCH ({total}) must be a multiple of SOLVER.ACCUMULATION_STEPS ({steps}) times "
             f"the number of processes ({processes})"
         )

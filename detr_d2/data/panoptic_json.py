@@ -5,8 +5,8 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from ..errors import DataError
 from .coco_json import find_in_lists, read_json, unlisted
-from .errors import DataError
 
 Records = list[dict[str, Any]]
 

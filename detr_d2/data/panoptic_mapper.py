@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from ..errors import DataError
 from .dataset_mapper import MAPPER_REGISTRY, DetrDatasetMapper, Objects
-from .errors import DataError
 from .masks import boxes_of_masks
 from .segment_map import read_segment_masks
 

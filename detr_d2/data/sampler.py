@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from torch.utils.data import Sampler
 
+from ..errors import ConfigError
 from .validation import objects_of
 
 # From an epoch's number and its own random generator to the indices of that epoch, in order.
@@ -96,7 +97,7 @@ def build_epoch_order(cfg: CfgNode, records: Sequence[dict]) -> EpochOrder:
     """The order that ``DATALOADER.SAMPLER_TRAIN`` names.
 
     Raises:
-        ValueError: a sampler that is not supported.
+        ConfigError: a sampler that is not supported.
     """
     name = cfg.DATALOADER.SAMPLER_TRAIN
     if name == "TrainingSampler":
@@ -110,7 +111,7 @@ def build_epoch_order(cfg: CfgNode, records: Sequence[dict]) -> EpochOrder:
             **options,
         )
         return repeated(factors.tolist())
-    raise ValueError(
+    raise ConfigError(
         f"DATALOADER.SAMPLER_TRAIN: {name!r} is not supported; there are TrainingSampler and "
         "RepeatFactorTrainingSampler"
     )
@@ -120,11 +121,11 @@ def aspect_ratio_groups(records: Sequence[dict]) -> list[int]:
     """0 for images wider than high and 1 for the others, as Detectron2 groups them.
 
     Raises:
-        ValueError: a record has no width or height.
+        ConfigError: a record has no width or height.
     """
     for record in records:
         if "width" not in record or "height" not in record:
-            raise ValueError(
+            raise ConfigError(
                 "DATALOADER.ASPECT_RATIO_GROUPING needs the 'width' and 'height' of every record; that of "
                 f"{record.get('file_name')} has none. Set it to False."
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError
+from ..errors import DataError
 from .images import read_image
 
 # The id of pixels that belong to no segment.

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ..errors import UserError
+
 THING_CLASSES = ("circle", "square", "triangle")
 STUFF_CLASSES = ("sky", "grass", "water")
 SPLITS = ("train", "val")
@@ -35,7 +37,7 @@ class ShapesConfig:
         seed: another seed, other images.
 
     Raises:
-        ValueError: a size or number that no image can be drawn with.
+        UserError: a size or number that no image can be drawn with.
     """
 
     height: int = 128
@@ -48,14 +50,14 @@ class ShapesConfig:
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 16:
-            raise ValueError(f"shapes: images need at least 16 x 16 pixels, got {self.height} x {self.width}")
+            raise UserError(f"shapes: images need at least 16 x 16 pixels, got {self.height} x {self.width}")
         if not 2 <= self.min_half_width <= self.max_half_width <= min(self.height, self.width) / 2:
-            raise ValueError(
+            raise UserError(
                 "shapes: half-widths must satisfy 2 <= min <= max <= half the shorter image side, got "
                 f"{self.min_half_width} to {self.max_half_width} in {self.height} x {self.width}"
             )
         if self.max_things < 1 or self.seed < 0:
-            raise ValueError(
+            raise UserError(
                 f"shapes: need max_things >= 1 and seed >= 0, got {self.max_things} and {self.seed}"
             )
 

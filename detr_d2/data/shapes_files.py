@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_util
 
+from ..errors import UserError
 from .shapes import SPLITS, STUFF_CLASSES, THING_CLASSES, Segment, ShapesConfig, draw
 
 # Higher than this the files grow and nothing is gained: the drawn noise is coarser than the loss.
@@ -67,17 +68,16 @@ def write_shapes(
         Whether anything was written.
 
     Raises:
-        FileExistsError: ``root`` holds something that this function did not write.
-        ValueError: a split without images.
+        UserError: a split without images, or ``root`` holds something that this function did not write.
     """
     if min(size.train, size.val) < 1:
-        raise ValueError(f"shapes: each split needs at least one image, got {size.train} and {size.val}")
+        raise UserError(f"shapes: each split needs at least one image, got {size.train} and {size.val}")
     root = Path(root)
     arguments = {"format_version": FORMAT_VERSION, **asdict(config), **asdict(size)}
     if read_arguments(root) == arguments:
         return False
     if root.is_dir() and any(root.iterdir()) and not (root / ARGUMENTS_FILE).is_file():
-        raise FileExistsError(
+        raise UserError(
             f"{root} is not empty and holds no {ARGUMENTS_FILE}, so it was not written by this command. "
             "Move it away, or choose another folder."
         )

@@ -13,8 +13,8 @@ from detectron2.structures import BoxMode
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import log_first_n
 
+from ..errors import DataError
 from .coco_json import captured_warnings, find_coco_errors, find_short_polygon
-from .errors import DataError
 from .masks import segmentation_problem
 from .panoptic_json import read_panoptic_json, with_image_sizes
 

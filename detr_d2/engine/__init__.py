@@ -4,7 +4,7 @@ from .classes import class_names, evaluated_class_names
 from .ema import ModelEma
 from .launch import launch
 from .optimizer import build_lr_scheduler, build_optimizer
-from .setup import argument_parser, load_config, setup
+from .setup import argument_parser, load_config, read_config, setup
 from .trainer import DetrTrainer
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "evaluated_class_names",
     "launch",
     "load_config",
+    "read_config",
     "setup",
 ]

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 
 class ModelEma:
     """Average of a model's state over the iterations, recent ones weighing most.
@@ -24,7 +26,7 @@ class ModelEma:
 
     def __init__(self, model: nn.Module, decay: float):
         if not 0 <= decay < 1:
-            raise ValueError(f"SOLVER.EMA.DECAY is {decay}, but must be in [0, 1)")
+            raise ConfigError(f"SOLVER.EMA.DECAY is {decay}, but must be in [0, 1)")
         self.decay = decay
         self.num_updates = 0
         self._model = model
@@ -88,6 +90,6 @@ def _assign(model: nn.Module, state: dict[str, Tensor]) -> None:
 def _assign_tensors(target: dict[str, Tensor], source: dict[str, Tensor]) -> None:
     if target.keys() != source.keys():
         odd = ", ".join(sorted(target.keys() ^ source.keys())[:5])
-        raise ValueError(f"the averaged weights and the model's have not the same names: {odd}")
+        raise ConfigError(f"the averaged weights and the model's have not the same names: {odd}")
     for name, tensor in target.items():
         tensor.copy_(source[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from detectron2.config import CfgNode
 
 from ..checkpoint import DetrCheckpointer
+from ..errors import CheckpointError, MissingFileError
 from ..modeling import Detr
 from .classes import class_names
 
@@ -20,20 +21,20 @@ def load_frozen_weights(cfg: CfgNode, model: Detr) -> set[str]:
         names of the model's tensors that were loaded.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file lacks some of the detector's weights; names them.
+        MissingFileError: there is no such file.
+        ConfigError: the file lacks some of the detector's weights; names them.
     """
     path = cfg.MODEL.DETR.FROZEN_WEIGHTS
     checkpointer = DetrCheckpointer(model.detector(), save_to_disk=False, metadata=lambda: class_names(cfg))
     try:
         checkpointer.load(path, checkpointables=[])
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"MODEL.DETR.FROZEN_WEIGHTS: {error}") from error
+        raise MissingFileError(f"MODEL.DETR.FROZEN_WEIGHTS: {error}") from error
     needed = {name for name in checkpointer.model.state_dict() if not name.endswith("num_batches_tracked")}
     missing = sorted(needed - checkpointer.loaded)
     if missing:
         listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise ValueError(
+        raise CheckpointError(
             f"MODEL.DETR.FROZEN_WEIGHTS {path} lacks {len(missing)} of the detector's {len(needed)} tensors, "
             f"or has them in another shape: {listed}. It must be a detector of the same configuration, with "
             "the same classes"

@@ -17,7 +17,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from ..compat import create_local_process_group
-from .errors import explained_errors
+from ..errors import ConfigError, explained
 from .setup import check_device, load_config
 
 _TIMEOUT = timedelta(minutes=30)
@@ -40,7 +40,7 @@ def launch(main: MainFunction, args: argparse.Namespace) -> Any:
     Returns:
         what ``main`` returns, where this process runs it itself.
     """
-    with explained_errors():
+    with explained():
         cfg = load_config(args)
         check_device(cfg, args.num_gpus, args.num_processes)
         if all(name in os.environ for name in _TORCHRUN):
@@ -66,7 +66,7 @@ def _rendezvous(args: argparse.Namespace) -> str:
     if args.dist_url != "auto":
         return args.dist_url
     if args.num_machines > 1:
-        raise ValueError(f"--num-machines {args.num_machines} needs --dist-url tcp://HOST:PORT of machine 0")
+        raise ConfigError(f"--num-machines {args.num_machines} needs --dist-url tcp://HOST:PORT of machine 0")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{free.getsockname()[1]}"
@@ -77,7 +77,7 @@ def _run_worker(
 ) -> None:
     rank = args.machine_rank * local_size + local_rank
     world_size = args.num_machines * local_size
-    with explained_errors():
+    with explained():
         _join(device, local_rank, local_size, init_method=url, rank=rank, world_size=world_size)
         try:
             main(args)
@@ -102,12 +102,12 @@ def _join(device: str, local_rank: int, local_size: int, **group: Any) -> None:
     """Make this process one of the group, with its GPU or its share of the CPU's cores.
 
     Raises:
-        ValueError: there are fewer GPUs than processes on this machine.
+        ConfigError: there are fewer GPUs than processes on this machine.
     """
     on_gpu = device.startswith("cuda")
     if on_gpu:
         if local_size > torch.cuda.device_count():
-            raise ValueError(
+            raise ConfigError(
                 f"{local_size} processes for {torch.cuda.device_count()} GPUs on this machine: start fewer, "
                 "or add MODEL.DEVICE cpu"
             )

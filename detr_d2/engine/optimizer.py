@@ -11,6 +11,8 @@ from detectron2.solver import build_lr_scheduler as build_detectron2_lr_schedule
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from ..errors import ConfigError
+
 OPTIMIZERS = ("ADAMW", "SGD")
 CLIP_TYPES = ("full_model", "value", "norm")
 
@@ -25,13 +27,13 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     and gave the same bits in every run and with any number of threads.
 
     Raises:
-        ValueError: an unknown SOLVER.OPTIMIZER, or a model without trainable parameters.
+        ConfigError: an unknown SOLVER.OPTIMIZER, or a model without trainable parameters.
     """
     solver = cfg.SOLVER
     _require_one_of("SOLVER.OPTIMIZER", solver.OPTIMIZER, OPTIMIZERS)
     groups = parameter_groups(cfg, model)
     if not groups:
-        raise ValueError("the model has no trainable parameter: see MODEL.BACKBONE.FREEZE_AT")
+        raise ConfigError("the model has no trainable parameter: see MODEL.BACKBONE.FREEZE_AT")
     if solver.OPTIMIZER == "SGD":
         return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
     parameters = [parameter for group in groups for parameter in group["params"]]
@@ -106,7 +108,7 @@ def build_gradient_clipper(cfg: CfgNode) -> GradientClipper | None:
     CLIP_VALUE. "value" and "norm" are Detectron2's own: each element, each parameter's norm.
 
     Raises:
-        ValueError: an unknown SOLVER.CLIP_GRADIENTS.CLIP_TYPE, or a CLIP_VALUE that is not positive.
+        ConfigError: an unknown SOLVER.CLIP_GRADIENTS.CLIP_TYPE, or a CLIP_VALUE that is not positive.
     """
     clip = cfg.SOLVER.CLIP_GRADIENTS
     if not clip.ENABLED:
@@ -114,7 +116,7 @@ def build_gradient_clipper(cfg: CfgNode) -> GradientClipper | None:
     _require_one_of("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", clip.CLIP_TYPE, CLIP_TYPES)
     limit, norm_type, clip_type = float(clip.CLIP_VALUE), float(clip.NORM_TYPE), clip.CLIP_TYPE
     if limit <= 0:
-        raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_VALUE is {limit}, but must be positive")
+        raise ConfigError(f"SOLVER.CLIP_GRADIENTS.CLIP_VALUE is {limit}, but must be positive")
 
     def clip_gradients(parameters: Sequence[nn.Parameter]) -> Tensor | None:
         if clip_type == "full_model":
@@ -133,7 +135,7 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRSche
     """Detectron2's schedule of that name, with its warm-up.
 
     Raises:
-        ValueError: an unknown SOLVER.LR_SCHEDULER_NAME or SOLVER.WARMUP_METHOD, or SOLVER.STEPS that do
+        ConfigError: an unknown SOLVER.LR_SCHEDULER_NAME or SOLVER.WARMUP_METHOD, or SOLVER.STEPS that do
             not increase.
     """
     solver = cfg.SOLVER
@@ -144,10 +146,10 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRSche
     _require_one_of("SOLVER.WARMUP_METHOD", solver.WARMUP_METHOD, ("linear", "constant"))
     steps = list(solver.STEPS)
     if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR" and steps != sorted(set(steps)):
-        raise ValueError(f"SOLVER.STEPS is {tuple(steps)}, but must increase from step to step")
+        raise ConfigError(f"SOLVER.STEPS is {tuple(steps)}, but must increase from step to step")
     return build_detectron2_lr_scheduler(cfg, optimizer)
 
 
 def _require_one_of(key: str, value: object, allowed: Sequence[str]) -> None:
     if value not in allowed:
-        raise ValueError(f"{key} is {value!r}, but must be one of {', '.join(allowed)}")
+        raise ConfigError(f"{key} is {value!r}, but must be one of {', '.join(allowed)}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
+import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
@@ -13,6 +16,7 @@ from detectron2.utils.logger import setup_logger
 
 from ..config import add_detr_config
 from ..data import register_coco_json
+from ..errors import ConfigError, MissingFileError
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -32,48 +36,65 @@ def load_config(args: argparse.Namespace) -> CfgNode:
     """Detectron2's and detr_d2's defaults, then ``--config-file``, then the keys of the command line.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a key does not exist, or has a value of another type; names file and key.
+        MissingFileError: there is no such file.
+        ConfigError: it is no YAML, or a key does not exist or has a value of another type; names file and
+            key.
+    """
+    return read_config(args.config_file, args.opts)
+
+
+def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
+    """As :func:`load_config`, of a file ("" for none) and KEY VALUE pairs.
+
+    Raises:
+        MissingFileError, ConfigError: as said there.
     """
     cfg = get_cfg()
     add_detr_config(cfg)
-    if args.config_file:
-        if "://" not in args.config_file and not os.path.isfile(args.config_file):
-            raise FileNotFoundError(f"--config-file {args.config_file} does not exist")
-        try:
-            cfg.merge_from_file(args.config_file)
-        except (KeyError, ValueError, AssertionError) as error:
-            raise ValueError(f"{args.config_file}: {error.args[0] if error.args else error}") from error
-    try:
-        cfg.merge_from_list(args.opts)
-    except (KeyError, ValueError, AssertionError) as error:
-        raise ValueError(f"command line: {error.args[0] if error.args else error}") from error
+    if config_file:
+        if "://" not in config_file and not os.path.isfile(config_file):
+            raise MissingFileError(f"--config-file {config_file} does not exist")
+        with _config_errors(config_file):
+            cfg.merge_from_file(config_file)
+    with _config_errors("command line"):
+        cfg.merge_from_list(list(opts))
     return cfg
+
+
+@contextmanager
+def _config_errors(where: str) -> Iterator[None]:
+    """Say what yacs and PyYAML do not accept, and where."""
+    try:
+        yield
+    except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
+        # KeyError's own text is the repr of its message.
+        text = error if isinstance(error, yaml.YAMLError) or not error.args else error.args[0]
+        raise ConfigError(f"{where}: {' '.join(str(text).split())}") from error
 
 
 def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int | None = None) -> None:
     """Refuse a device that is not there, or does not fit what was asked for.
 
     Raises:
-        ValueError: says what to do.
+        ConfigError: says what to do.
     """
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     on_gpu = cfg.MODEL.DEVICE.startswith("cuda")
     if num_gpus and num_processes:
-        raise ValueError("--num-gpus and --num-processes exclude each other: the latter runs on the CPU")
+        raise ConfigError("--num-gpus and --num-processes exclude each other: the latter runs on the CPU")
     if num_gpus and num_gpus > available:
-        raise ValueError(
+        raise ConfigError(
             f"--num-gpus {num_gpus}: PyTorch sees {available} GPUs on this machine. For the CPU leave it out "
             "and add MODEL.DEVICE cpu (and --num-processes N for several processes)"
         )
     if num_gpus and not on_gpu:
-        raise ValueError(
+        raise ConfigError(
             f"--num-gpus {num_gpus}, but MODEL.DEVICE is {cfg.MODEL.DEVICE!r}: leave one of them out"
         )
     if num_processes and on_gpu:
-        raise ValueError(f"--num-processes {num_processes} runs on the CPU: add MODEL.DEVICE cpu")
+        raise ConfigError(f"--num-processes {num_processes} runs on the CPU: add MODEL.DEVICE cpu")
     if on_gpu and not available:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but PyTorch sees no GPU here: add MODEL.DEVICE cpu"
         )
 
@@ -85,7 +106,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
         the frozen config.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`load_config` and :func:`check_device`.
+        MissingFileError, ConfigError: as :func:`load_config` and :func:`check_device`.
     """
     cfg = load_config(args)
     check_device(cfg, args.num_gpus, args.num_processes)

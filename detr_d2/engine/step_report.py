@@ -12,6 +12,8 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from ..errors import NonFiniteError
+
 
 @dataclass
 class StepReport:
@@ -52,15 +54,15 @@ class StepReport:
                 scaler skips such an update.
 
         Raises:
-            FloatingPointError: a number is not finite, on any process.
+            NonFiniteError: a number is not finite, on any process.
         """
         mean = self._mean.tolist()
         losses = dict(zip(self._names, mean, strict=False))
         norm = mean[len(self._names)] if self.gradient_norm is not None else None
         if not all(math.isfinite(loss) for loss in losses.values()):
-            raise FloatingPointError(self._non_finite_loss())
+            raise NonFiniteError(self._non_finite_loss())
         if norm is not None and not math.isfinite(norm) and not gradient_may_overflow:
-            raise FloatingPointError(
+            raise NonFiniteError(
                 f"the gradient became NaN or infinite at iteration {self.iteration}, with finite losses "
                 f"({_listed(losses)}); images: {self._images()}"
             )

@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..errors import ConfigError, NonFiniteError
 from .optimizer import GradientClipper
 from .step_report import StepReport, image_names
 
@@ -24,15 +25,15 @@ def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
     """The type that SOLVER.AMP asks for; None for full precision.
 
     Raises:
-        ValueError: an unknown SOLVER.AMP.DTYPE, or float16 on a device other than CUDA.
+        ConfigError: an unknown SOLVER.AMP.DTYPE, or float16 on a device other than CUDA.
     """
     if not cfg.SOLVER.AMP.ENABLED:
         return None
     name = cfg.SOLVER.AMP.DTYPE
     if name not in _DTYPES:
-        raise ValueError(f"SOLVER.AMP.DTYPE is {name!r}, but must be one of {', '.join(_DTYPES)}")
+        raise ConfigError(f"SOLVER.AMP.DTYPE is {name!r}, but must be one of {', '.join(_DTYPES)}")
     if name == "float16" and torch.device(cfg.MODEL.DEVICE).type != "cuda":
-        raise ValueError(
+        raise ConfigError(
             f"SOLVER.AMP.DTYPE float16 needs a GPU, and MODEL.DEVICE is {cfg.MODEL.DEVICE!r}: use bfloat16"
         )
     return _DTYPES[name]
@@ -67,7 +68,7 @@ class TrainStep:
         clip_gradients: GradientClipper | None = None,
     ):
         if accumulation_steps < 1:
-            raise ValueError(f"SOLVER.ACCUMULATION_STEPS is {accumulation_steps}, but must be at least 1")
+            raise ConfigError(f"SOLVER.ACCUMULATION_STEPS is {accumulation_steps}, but must be at least 1")
         self.model = model
         self.optimizer = optimizer
         self.accumulation_steps = accumulation_steps
@@ -90,7 +91,7 @@ class TrainStep:
         """One iteration; losses, gradient norm and waiting time go to the event storage.
 
         Raises:
-            FloatingPointError: a loss or gradient is not finite; says which, where and with which images.
+            NonFiniteError: a loss or gradient is not finite; says which, where and with which images.
         """
         assert self._batches is not None, "call read_from() first"
         if not self.model.training:
@@ -114,7 +115,7 @@ class TrainStep:
         """Read and check the losses that are still pending, and write them to the event storage.
 
         Raises:
-            FloatingPointError: as :meth:`run_step`.
+            NonFiniteError: as :meth:`run_step`.
         """
         report, self._pending = self._pending, None
         if report is not None:
@@ -145,7 +146,7 @@ class TrainStep:
         try:
             return self.model(batch, **extra)
         except FloatingPointError as error:
-            raise FloatingPointError(
+            raise NonFiniteError(
                 f"at iteration {self.iter}: {error} (batch: {image_names(batch)})"
             ) from error
 
@@ -187,13 +188,13 @@ class TrainStep:
         """Restore :meth:`state_dict`.
 
         Raises:
-            ValueError: the optimizer had other parameter groups.
+            ConfigError: the optimizer had other parameter groups.
         """
         saved, own = state["optimizer"], self.optimizer.state_dict()
         saved_sizes = [(group.get("name"), len(group["params"])) for group in saved["param_groups"]]
         own_sizes = [(group.get("name"), len(group["params"])) for group in own["param_groups"]]
         if saved_sizes != own_sizes:
-            raise ValueError(
+            raise ConfigError(
                 f"cannot resume: the checkpoint's optimizer has parameter groups {saved_sizes}, this "
                 f"configuration's has {own_sizes} (name, number of parameters). Resume with the same "
                 "configuration, or start anew with the checkpoint as MODEL.WEIGHTS and another OUTPUT_DIR"

@@ -22,10 +22,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from ..checkpoint import DetrCheckpointer, warn_of_random_frozen_backbone
 from ..compat import distributed
 from ..data.loader import build_detr_test_loader, build_detr_train_loader
+from ..errors import ConfigError, UserError, message
 from ..evaluation import build_evaluator
 from .classes import class_names
 from .ema import ModelEma
-from .errors import USER_ERRORS, message
 from .frozen import load_frozen_weights
 from .hooks import BestCheckpointHook, EmaHook, LearningRateHook
 from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
@@ -47,7 +47,7 @@ class DetrTrainer(DefaultTrainer):
     evaluated; the raw ones are in the training state.
 
     Raises:
-        ValueError: a key of the config has a value that cannot be used.
+        ConfigError: a key of the config has a value that cannot be used.
     """
 
     def __init__(self, cfg: CfgNode):
@@ -57,7 +57,7 @@ class DetrTrainer(DefaultTrainer):
                 setup_logger(name=name)
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         if cfg.TEST.PRECISE_BN.ENABLED:
-            raise ValueError("TEST.PRECISE_BN.ENABLED is True, but detr_d2 does not support it")
+            raise ConfigError("TEST.PRECISE_BN.ENABLED is True, but detr_d2 does not support it")
         self.cfg = cfg
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
@@ -89,8 +89,8 @@ class DetrTrainer(DefaultTrainer):
         and then, for all but the mask head, MODEL.DETR.FROZEN_WEIGHTS.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the checkpoint cannot be used, or holds no training state.
+            MissingFileError: there is no such file.
+            ConfigError: the checkpoint cannot be used, or holds no training state.
         """
         resumes = resume and self.checkpointer.has_checkpoint()
         if resume and not resumes:
@@ -99,7 +99,7 @@ class DetrTrainer(DefaultTrainer):
         self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if resumes:
             if not self._resumed_facts:
-                raise ValueError(
+                raise ConfigError(
                     f"cannot resume: {self.checkpointer.get_checkpoint_file()} holds no training state of "
                     "detr_d2. Give it as MODEL.WEIGHTS, without --resume and with another OUTPUT_DIR"
                 )
@@ -121,7 +121,7 @@ class DetrTrainer(DefaultTrainer):
             the last evaluation's results where TEST.EXPECTED_RESULTS is set, which they must meet.
 
         Raises:
-            FloatingPointError: a loss is not finite; names iteration, losses and image files.
+            NonFiniteError: a loss is not finite; names iteration, losses and image files.
         """
         self._trainer.read_from(self.build_train_loader(self.cfg, self.start_iter, self.seed))
         self._compare_facts()
@@ -137,7 +137,7 @@ class DetrTrainer(DefaultTrainer):
                     self.after_step()
                 self._trainer.finish()
                 self.iter += 1  # tells the hooks that the training ended well
-            except USER_ERRORS as error:
+            except UserError as error:
                 _LOGGER.error("Training stopped: %s", message(error))
                 raise
             except Exception:
@@ -201,7 +201,7 @@ class DetrTrainer(DefaultTrainer):
         """Restore :meth:`state_dict`, after the checkpoint's ``model`` was loaded.
 
         Raises:
-            ValueError: it is of another trainer, or of another configuration's optimizer.
+            ConfigError: it is of another trainer, or of another configuration's optimizer.
         """
         if not ({"data", "_trainer"} <= state.keys() and "optimizer" in state["_trainer"]):
             return  # resume_or_load() says so

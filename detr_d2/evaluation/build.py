@@ -8,6 +8,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
+from ..errors import ConfigError
 from .coco import ThingsEvaluator
 from .panoptic import PanopticEvaluator
 
@@ -33,12 +34,12 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
     """The evaluator of a registered data set.
 
     Raises:
-        ValueError: the data set's metadata names no evaluator, or one that is not registered.
+        ConfigError: the data set's metadata names no evaluator, or one that is not registered.
     """
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if evaluator_type not in _BUILDERS:
         has = "no evaluator_type" if evaluator_type is None else f"evaluator_type {evaluator_type!r}"
-        raise ValueError(
+        raise ConfigError(
             f"data set {dataset_name!r} cannot be evaluated: its metadata has {has}, known are "
             f"{', '.join(sorted(_BUILDERS))}. Set it with MetadataCatalog.get({dataset_name!r}), or add an "
             "evaluator with detr_d2.evaluation.register_evaluator"
@@ -50,7 +51,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
 def _coco(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
     """Average precision of boxes and, of a model with a mask head, of masks."""
     if not cfg.MODEL.DETR.TEST.INSTANCE_ON:
-        raise ValueError(
+        raise ConfigError(
             f"data set {dataset_name!r} is evaluated by the model's instances: set "
             "MODEL.DETR.TEST.INSTANCE_ON to True"
         )
@@ -63,7 +64,7 @@ def _coco_panoptic(cfg: CfgNode, dataset_name: str, output_folder: str) -> Datas
     evaluators: list[DatasetEvaluator] = []
     if cfg.MODEL.DETR.TEST.INSTANCE_ON:
         if not MetadataCatalog.get(dataset_name).get("json_file"):
-            raise ValueError(
+            raise ConfigError(
                 f"data set {dataset_name!r} has no json_file of instances in its metadata, which average "
                 "precision needs: set it, or set MODEL.DETR.TEST.INSTANCE_ON to False"
             )
@@ -71,7 +72,7 @@ def _coco_panoptic(cfg: CfgNode, dataset_name: str, output_folder: str) -> Datas
     if cfg.MODEL.DETR.TEST.PANOPTIC_ON:
         evaluators.append(PanopticEvaluator(dataset_name, output_folder))
     if not evaluators:
-        raise ValueError(
+        raise ConfigError(
             f"there is nothing to evaluate on data set {dataset_name!r}: set MODEL.DETR.TEST.INSTANCE_ON or "
             "MODEL.DETR.TEST.PANOPTIC_ON to True"
         )

@@ -13,7 +13,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from ..data.errors import DataError
+from ..errors import DataError
 from .panoptic_files import PanopticGroundTruth, PanopticPredictions
 from .panoptic_quality import PanopticScores
 

@@ -12,9 +12,9 @@ from detectron2.data import Metadata
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from ..data.errors import DataError
 from ..data.images import read_image
 from ..data.panoptic_json import read_panoptic_json
+from ..errors import DataError
 from .panoptic_quality import OFFSET, PanopticQuality, SegmentError
 
 Segments = Sequence[Mapping[str, Any]]

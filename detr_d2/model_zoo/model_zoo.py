@@ -13,6 +13,7 @@ from torch import nn
 from ..checkpoint import DetrCheckpointer
 from ..checkpoint.handler import PREFIX
 from ..config import add_detr_config
+from ..errors import ConfigError, MissingFileError
 from ..paths import configs_folder
 from .index import zoo_models
 
@@ -28,15 +29,15 @@ def get_checkpoint_url(config_path: str) -> str:
         checked and converted at its first use. :func:`zoo_models` has the address on the network.
 
     Raises:
-        FileNotFoundError: there is no such config.
-        ValueError: nobody published weights for it.
+        MissingFileError: there is no such config.
+        ConfigError: nobody published weights for it.
     """
     get_config_file(config_path)
     for model in zoo_models():
         if model.config == config_path:
             return PREFIX + model.name
     known = ", ".join(model.config for model in zoo_models())
-    raise ValueError(f"no weights were published for the config {config_path}; there are some for {known}")
+    raise ConfigError(f"no weights were published for the config {config_path}; there are some for {known}")
 
 
 def get_config_file(config_path: str) -> str:
@@ -46,13 +47,13 @@ def get_config_file(config_path: str) -> str:
         config_path: as for :func:`get_checkpoint_url`.
 
     Raises:
-        FileNotFoundError: there is no such config; names those of like names.
+        MissingFileError: there is no such config; names those of like names.
     """
     folder = configs_folder()
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
     if config_path not in names:
         near = difflib.get_close_matches(config_path, names, n=3, cutoff=0.5) or names
-        raise FileNotFoundError(f"detr_d2 has no config {config_path!r}; did you mean {', '.join(near)}?")
+        raise MissingFileError(f"detr_d2 has no config {config_path!r}; did you mean {', '.join(near)}?")
     return os.fspath(folder / config_path)
 
 
@@ -65,8 +66,8 @@ def get_config(config_path: str, trained: bool = False) -> CfgNode:
             ``MODEL.DETR.FROZEN_WEIGHTS``. Otherwise both are the config's own.
 
     Raises:
-        FileNotFoundError: there is no such config.
-        ValueError: ``trained``, and nobody published weights for it.
+        MissingFileError: there is no such config.
+        ConfigError: ``trained``, and nobody published weights for it.
     """
     cfg = get_cfg()
     add_detr_config(cfg)
@@ -88,8 +89,8 @@ def get(config_path: str, trained: bool = False, device: str | None = None) -> n
         the model, in training mode as Detectron2's ``get`` returns it.
 
     Raises:
-        FileNotFoundError: there is no such config, or the weights are not here and cannot be downloaded.
-        ValueError: as :func:`get_config`, or the weights are damaged.
+        MissingFileError: there is no such config, or the weights are not here and cannot be downloaded.
+        ConfigError: as :func:`get_config`, or the weights are damaged.
     """
     cfg = get_config(config_path, trained)
     if device is None and not torch.cuda.is_available():

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 
 class MultiHeadAttention(nn.Module):
     """Attention of Vaswani et al. (2017), batch first, with ``nn.MultiheadAttention``'s parameter names.
@@ -16,13 +18,13 @@ class MultiHeadAttention(nn.Module):
         dropout: probability to drop an attention weight in training.
 
     Raises:
-        ValueError: ``channels`` is not divisible by ``heads``.
+        ConfigError: ``channels`` is not divisible by ``heads``.
     """
 
     def __init__(self, channels: int, heads: int, dropout: float = 0.0):
         super().__init__()
         if channels % heads:
-            raise ValueError(f"{channels} channels cannot be divided among {heads} attention heads")
+            raise ConfigError(f"{channels} channels cannot be divided among {heads} attention heads")
         self.heads = heads
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * channels, channels))

@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.layers import ShapeSpec
 from torch import nn
 
+from ..errors import ConfigError
 from .criterion import LossWeights, SetCriterion
 from .inference import Inference
 from .mask_criterion import MaskCriterion
@@ -33,7 +34,7 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
         features: the feature maps that the backbone gives, by name.
 
     Raises:
-        ValueError: a key has an unknown value, or two keys contradict each other; names the keys.
+        ConfigError: a key has an unknown value, or two keys contradict each other; names the keys.
     """
     check_config(cfg)
     detr = cfg.MODEL.DETR
@@ -96,13 +97,13 @@ def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead
     """The mask head for MODEL.DETR.MASK_FEATURES of a backbone.
 
     Raises:
-        ValueError: the backbone does not give them, or not from coarse to fine.
+        ConfigError: the backbone does not give them, or not from coarse to fine.
     """
     detr = cfg.MODEL.DETR
     names, stride = tuple(detr.MASK_FEATURES), features[detr.IN_FEATURE].stride
     for i, name in enumerate(names):
         if name not in features:
-            raise ValueError(
+            raise ConfigError(
                 f"MODEL.DETR.MASK_FEATURES has {name!r}, but the backbone gives {', '.join(features)}: "
                 "with MODEL.MASK_ON let it give this one too (a ResNet: MODEL.RESNETS.OUT_FEATURES), or take "
                 "it out"
@@ -110,7 +111,7 @@ def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead
         # With a dilated last stage the first map may be of the transformer's own stride.
         finer = features[name].stride <= stride if i == 0 else features[name].stride < stride
         if not finer:
-            raise ValueError(
+            raise ConfigError(
                 f"MODEL.DETR.MASK_FEATURES is {names}, but must go from coarse to fine, starting from "
                 f"MODEL.DETR.IN_FEATURE {detr.IN_FEATURE!r}: {name!r} has stride {features[name].stride}, "
                 f"after one of {stride}"
@@ -140,17 +141,17 @@ def require(holds: bool, key: str, value: object, rule: str) -> None:
     """Refuse the value of a key.
 
     Raises:
-        ValueError: ``holds`` is not true.
+        ConfigError: ``holds`` is not true.
     """
     if not holds:
-        raise ValueError(f"{key} is {value!r}, but must be {rule}")
+        raise ConfigError(f"{key} is {value!r}, but must be {rule}")
 
 
 def check_config(cfg: CfgNode) -> None:
     """Refuse values that cannot be built, with the key's name.
 
     Raises:
-        ValueError: as said.
+        ConfigError: as said.
     """
     detr = cfg.MODEL.DETR
     for key in (
@@ -208,7 +209,7 @@ def check_mask_config(cfg: CfgNode) -> None:
     """Refuse values of masks and of what inference gives that cannot be had, with the key's name.
 
     Raises:
-        ValueError: as said.
+        ConfigError: as said.
     """
     masks_on, detr, test = cfg.MODEL.MASK_ON, cfg.MODEL.DETR, cfg.MODEL.DETR.TEST
     for key in ("INSTANCE_SCORE_THRESHOLD", "MASK_THRESHOLD", "PANOPTIC_SCORE_THRESHOLD"):

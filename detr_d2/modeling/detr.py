@@ -13,6 +13,7 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from ..errors import NonFiniteError
 from .build import detr_arguments
 from .criterion import SetCriterion
 from .inference import Inference, Sizes
@@ -175,8 +176,8 @@ class Detr(nn.Module):
             ``panoptic_seg`` (ids (H, W) int32, a list of a dict for each segment), as far as asked for.
 
         Raises:
-            FloatingPointError: in training, NaN or infinite predictions; names the images.
-            ValueError: in training, objects that the model cannot learn from; names the image.
+            NonFiniteError: in training, NaN or infinite predictions; names the images.
+            DataError: in training, objects that the model cannot learn from; names the image.
         """
         images = self.preprocess(batched_inputs)
         decoded = self.transform(images)
@@ -203,7 +204,7 @@ class Detr(nn.Module):
         except NonFiniteCost as error:
             images_of_groups = sorted({i // self.groups for i in error.images})
             names = ", ".join(image_name(batched_inputs[i]) for i in images_of_groups)
-            raise FloatingPointError(
+            raise NonFiniteError(
                 f"NaN or infinite predictions for {names}: lower SOLVER.BASE_LR, or look at these images"
             ) from error
         if predict_masks is not None:

@@ -9,6 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from .boxes import cxcywh_to_xyxy, generalized_box_iou
 from .targets import Targets
 
@@ -51,13 +52,13 @@ class HungarianMatcher(nn.Module):
         class_weight, l1_weight, giou_weight: weights of the three terms.
 
     Raises:
-        ValueError: every weight is 0.
+        ConfigError: every weight is 0.
     """
 
     def __init__(self, class_weight: float = 1.0, l1_weight: float = 5.0, giou_weight: float = 2.0):
         super().__init__()
         if not (class_weight or l1_weight or giou_weight):
-            raise ValueError("the matching cost needs a weight other than 0 (MODEL.DETR.COST_*)")
+            raise ConfigError("the matching cost needs a weight other than 0 (MODEL.DETR.COST_*)")
         self.class_weight = class_weight
         self.l1_weight = l1_weight
         self.giou_weight = giou_weight

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 
 class SinePositionEncoding(nn.Module):
     """Sine and cosine waves of the position, half of the channels for y and then half for x.
@@ -22,7 +24,7 @@ class SinePositionEncoding(nn.Module):
     def __init__(self, channels: int, temperature: float = 10000.0):
         super().__init__()
         if channels % 4:
-            raise ValueError(f"sine position encoding needs channels divisible by 4, not {channels}")
+            raise ConfigError(f"sine position encoding needs channels divisible by 4, not {channels}")
         self.channels = channels
         self.temperature = temperature
 
@@ -62,12 +64,12 @@ class LearnedPositionEncoding(nn.Module):
         """(B, H, W) → (B, d, H, W).
 
         Raises:
-            ValueError: the feature map is larger than the tables.
+            ConfigError: the feature map is larger than the tables.
         """
         batch, height, width = mask.shape
         rows = self.row_embed.num_embeddings
         if max(height, width) > rows:
-            raise ValueError(
+            raise ConfigError(
                 f"the learned position encoding has {rows} rows and columns, but the feature map is "
                 f"{height} x {width}: use smaller images (INPUT.MAX_SIZE_TRAIN, INPUT.MAX_SIZE_TEST), or "
                 'MODEL.DETR.POSITION_EMBEDDING "sine"'

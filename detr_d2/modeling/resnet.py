@@ -8,6 +8,8 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import ResNet
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, build_resnet_backbone
 
+from ..errors import ConfigError
+
 
 @BACKBONE_REGISTRY.register()
 def build_detr_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
@@ -32,12 +34,12 @@ def build_slim_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     standard networks); each later stage doubles it. Stages after the last of ``OUT_FEATURES`` are not built.
 
     Raises:
-        ValueError: ``MODEL.RESNETS.DEPTH`` is not 18 or 34.
+        ConfigError: ``MODEL.RESNETS.DEPTH`` is not 18 or 34.
     """
     resnets = cfg.MODEL.RESNETS
     blocks_per_stage = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}.get(resnets.DEPTH)
     if blocks_per_stage is None:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.RESNETS.DEPTH is {resnets.DEPTH}, but build_slim_resnet_backbone makes 18 or 34"
         )
     stem = BasicStem(input_shape.channels, resnets.STEM_OUT_CHANNELS, norm=resnets.NORM)

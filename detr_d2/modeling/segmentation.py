@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 # Mask logits (n, h, w) of the queries (n,) that are named for each image; the second argument is the number
 # of queries that are computed at a time.
 MaskPredictor = Callable[[Sequence[Tensor], "int | None"], Sequence[Tensor]]
@@ -25,12 +27,12 @@ def check_mask_widths(channels: int, heads: int, stages: int) -> None:
         stages: finer feature maps.
 
     Raises:
-        ValueError: says which of the config's keys to change.
+        ConfigError: says which of the config's keys to change.
     """
     halvings = 2 ** (stages + 1)  # the narrowest layer has d / halvings channels
     if channels % (GROUPS * halvings) == 0 and (channels + heads) % GROUPS == 0:
         return
-    raise ValueError(
+    raise ConfigError(
         f"MODEL.DETR.HIDDEN_DIM is {channels}, but with MODEL.MASK_ON must be divisible by "
         f"{GROUPS * halvings} (for MODEL.DETR.MASK_FEATURES of {stages} stages) and, together with "
         f"MODEL.DETR.NHEADS ({heads}), by {GROUPS}: the mask head normalises in {GROUPS} groups of channels"
@@ -88,7 +90,7 @@ class MaskHead(nn.Module):
         feature_channels: channels of the finer feature maps, from coarse to fine; there may be none.
 
     Raises:
-        ValueError: the widths cannot be divided into groups.
+        ConfigError: the widths cannot be divided into groups.
     """
 
     lay1: nn.Conv2d  # made with the others, by number

@@ -11,6 +11,7 @@ from detectron2.structures import BitMasks, ImageList, Instances
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..errors import DataError
 from .boxes import xyxy_to_cxcywh
 
 
@@ -63,22 +64,22 @@ class Targets:
             with_masks: collect masks.
 
         Raises:
-            ValueError: a class that the model does not have, or objects without bitmasks; names the image.
+            DataError: a class that the model does not have, or objects without bitmasks; names the image.
         """
         for x in batched_inputs:
             classes = x["instances"].gt_classes
             if len(classes) and int(classes.max()) >= num_classes:
-                raise ValueError(
+                raise DataError(
                     f"{image_name(x)} has an object of class {int(classes.max())}, but the model's classes "
                     f"are 0 to {num_classes - 1}: set MODEL.DETR.NUM_CLASSES to the data set's number"
                 )
             if with_masks and len(classes) and not x["instances"].has("gt_masks"):
-                raise ValueError(
+                raise DataError(
                     f"{image_name(x)} has objects without masks: use a data set with segmentations, or set "
                     "MODEL.MASK_ON False"
                 )
             if with_masks and len(classes) and not isinstance(x["instances"].gt_masks, BitMasks):
-                raise ValueError(
+                raise DataError(
                     f"{image_name(x)} has masks as {type(x['instances'].gt_masks).__name__}: set "
                     "INPUT.MASK_FORMAT to 'bitmask', or use DetrDatasetMapper"
                 )

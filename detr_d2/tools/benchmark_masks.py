@@ -106,7 +106,7 @@ def compare(args: argparse.Namespace) -> None:
     """Build both sides, measure them and print the figures.
 
     Raises:
-        FileNotFoundError: ``args.published`` is no clone.
+        MissingFileError: ``args.published`` is no clone.
     """
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

@@ -33,6 +33,7 @@ from detectron2.data import Metadata
 from PIL import Image
 
 from ..data.images import read_image
+from ..errors import MissingFileError
 from ..evaluation.panoptic_files import PanopticGroundTruth
 from .command import run_command
 
@@ -44,11 +45,11 @@ def import_panopticapi(folder: str) -> Any:
     """Import ``panopticapi.evaluation`` of the clone in ``folder``.
 
     Raises:
-        FileNotFoundError: ``folder`` holds no clone.
+        MissingFileError: ``folder`` holds no clone.
     """
     path = Path(folder).resolve()
     if not (path / "panopticapi" / "evaluation.py").is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{folder} is not a clone of github.com/cocodataset/panopticapi: no panopticapi/evaluation.py"
         )
     if str(path) not in sys.path:

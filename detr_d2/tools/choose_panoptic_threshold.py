@@ -18,9 +18,10 @@ from typing import Any
 from tabulate import tabulate
 
 from ..data import load_dataset
+from ..errors import UserError
 from ..evaluation import PanopticEvaluator, PanopticScores
 from ..modeling.inference import Inference
-from .command import CommandError, run_command
+from .command import run_command
 from .inference import ImagePredictor, load_config
 
 _CANDIDATES = "0.3,0.4,0.5,0.6,0.7,0.8,0.85,0.9,0.95"
@@ -55,27 +56,27 @@ def choose(args: argparse.Namespace) -> None:
         args: what :func:`build_parser` parses.
 
     Raises:
-        CommandError: an argument cannot be used, or the data set is one that is tested on.
+        UserError: an argument cannot be used, or the data set is one that is tested on.
         DataError: the data set or one of its images cannot be read.
     """
     opts = [*args.opts, "MODEL.DETR.TEST.PANOPTIC_ON", "True"]
     cfg = load_config(args.config_file, opts, args.weights, args.device)
     name = args.dataset or next(iter(cfg.DATASETS.TRAIN), "")
     if not name:
-        raise CommandError("no data set: name one with --dataset, or in DATASETS.TRAIN")
+        raise UserError("no data set: name one with --dataset, or in DATASETS.TRAIN")
     if name in cfg.DATASETS.TEST:
-        raise CommandError(
+        raise UserError(
             f"{name} is one of DATASETS.TEST: a threshold that is chosen on it makes its results too good"
         )
     if args.images < 1:
-        raise CommandError(f"--images must be at least 1, got {args.images}")
+        raise UserError(f"--images must be at least 1, got {args.images}")
     records = load_dataset(name)[: args.images]
     try:
         thresholds = sorted({float(number) for number in args.thresholds.split(",")})
     except ValueError as error:
-        raise CommandError(f"--thresholds must be numbers with commas between: {error}") from error
+        raise UserError(f"--thresholds must be numbers with commas between: {error}") from error
     if not all(0 <= threshold <= 1 for threshold in thresholds):
-        raise CommandError(f"--thresholds must be from 0 to 1, got {args.thresholds}")
+        raise UserError(f"--thresholds must be from 0 to 1, got {args.thresholds}")
     scores = scores_at_thresholds(ImagePredictor(cfg), records, PanopticEvaluator(name), thresholds)
     rows = [
         [threshold, *(100 * v for v in (s.all.pq, s.all.sq, s.all.rq, s.things.pq, s.stuff.pq))]

@@ -4,9 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-
-class CommandError(ValueError):
-    """Something that the user can put right; its message is all that is shown."""
+from ..errors import EXIT_STATUS, UserError, message
 
 
 def run_command(
@@ -18,7 +16,7 @@ def run_command(
 
     Args:
         parser: of the arguments.
-        work: gets them. An OSError or ValueError, such as a :class:`CommandError`, ends it.
+        work: gets them. A UserError ends it; other errors keep their traceback.
         argv: arguments; None takes the process's own.
 
     Returns:
@@ -27,7 +25,7 @@ def run_command(
     args = parser.parse_args(argv)
     try:
         work(args)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except UserError as error:
+        print(f"error: {message(error)}", file=sys.stderr)
+        return EXIT_STATUS
     return 0

@@ -17,6 +17,8 @@ from typing import Any
 from detectron2.config import CfgNode, get_cfg
 
 from .. import config as config_module
+from ..errors import UserError, named
+from .command import run_command
 
 BEGIN = "<!-- config table: begin -->"
 END = "<!-- config table: end -->"
@@ -50,7 +52,7 @@ def read_config_keys(source: str, file_name: str = "config.py") -> list[ConfigKe
         file_name: named in errors.
 
     Raises:
-        ValueError: a key has no comment, or a default that is not a literal, or is set twice; the line
+        UserError: a key has no comment, or a default that is not a literal, or is set twice; the line
             is named.
     """
     lines = source.splitlines()
@@ -79,14 +81,14 @@ def read_config_keys(source: str, file_name: str = "config.py") -> list[ConfigKe
                 try:
                     default = ast.literal_eval(value)
                 except ValueError as error:
-                    raise ValueError(
+                    raise UserError(
                         f"{where} has a default that is not a literal: write the value"
                     ) from error
                 if any(key.name == name for key in keys):
-                    raise ValueError(f"{where} is set a second time: remove one of the two")
+                    raise UserError(f"{where} is set a second time: remove one of the two")
                 description = _comment_above(statement.lineno, comments)
                 if not description:
-                    raise ValueError(f"{where} has no comment: say in the line above what it does")
+                    raise UserError(f"{where} has no comment: say in the line above what it does")
                 above = [line for line in headings if function.lineno < line < statement.lineno]
                 section = headings[max(above)] if above else ""
                 keys.append(ConfigKey(name, default, description, section))
@@ -192,7 +194,7 @@ def config_table() -> str:
     """Return the table of detr_d2's keys, in Markdown.
 
     Raises:
-        ValueError: a key in ``detr_d2/config.py`` has no comment.
+        UserError: a key in ``detr_d2/config.py`` has no comment.
     """
     file = Path(config_module.__file__)
     return markdown_table(read_config_keys(file.read_text(encoding="utf-8"), str(file)), get_cfg())
@@ -202,10 +204,10 @@ def replace_table(document: str, table: str, file_name: str = "README.md") -> st
     """Return a document with the table between its two marker lines.
 
     Raises:
-        ValueError: the document has not exactly one of each marker, in the right order.
+        UserError: the document has not exactly one of each marker, in the right order.
     """
     if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
-        raise ValueError(f"{file_name} must hold the line {BEGIN} and, below it, the line {END}, once each")
+        raise UserError(f"{file_name} must hold the line {BEGIN} and, below it, the line {END}, once each")
     before, rest = document.split(BEGIN)
     return f"{before}{BEGIN}\n{table.strip()}\n{END}{rest.split(END)[1]}"
 
@@ -222,37 +224,32 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+def update(args: argparse.Namespace) -> None:
+    """Print, write or check the table.
 
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0; 1 where ``--check`` finds an old table; 2 where something cannot be used.
+    Raises:
+        UserError: the file cannot be used, or ``--check`` finds an old table.
     """
-    args = build_parser().parse_args(argv)
-    try:
-        table = config_table()
-        name = args.write or args.check
-        if name is None:
-            print(table, end="")
-            return 0
+    table = config_table()
+    name = args.write or args.check
+    if name is None:
+        print(table, end="")
+        return
+    with named(name):
         document = Path(name).read_text(encoding="utf-8")
         updated = replace_table(document, table, name)
         if args.check and updated != document:
-            print(
+            raise UserError(
                 f"{name}: the table of config keys is out of date; "
-                f"run `python -m detr_d2.tools.config_table --write {name}`",
-                file=sys.stderr,
+                f"run `python -m detr_d2.tools.config_table --write {name}`"
             )
-            return 1
         if args.write and updated != document:
             Path(name).write_text(updated, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), update, argv)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from ..checkpoint.atomic import write_file
 from ..checkpoint.convert import convert, from_detr_d2
 from ..checkpoint.layouts import LAYOUTS, OURS, Conversion
 from ..checkpoint.safe_load import read_checkpoint
+from ..errors import UserError, named
+from .command import run_command
 
 
 def convert_file(source: str, output: str, layout: str, num_queries: int | None = None) -> Conversion:
@@ -35,7 +37,7 @@ def convert_file(source: str, output: str, layout: str, num_queries: int | None 
 
     Raises:
         OSError: a file cannot be read or written.
-        ValueError: a file that cannot be read safely, or whose layout is unknown or cannot be converted.
+        UserError: a file that cannot be read safely, or whose layout is unknown or cannot be converted.
     """
     to_ours = convert(read_checkpoint(PathManager.get_local_path(source), source), source)
     result = from_detr_d2(to_ours.weights, layout, to_ours.metadata, num_queries)
@@ -79,7 +81,7 @@ def _safetensors(weights: dict[str, Tensor]) -> bytes:
     try:
         from safetensors.torch import save
     except ImportError as error:
-        raise ValueError("to write .safetensors, install safetensors: pip install safetensors") from error
+        raise UserError("to write .safetensors, install safetensors: pip install safetensors") from error
     return save(weights, metadata={"format": "pt"})
 
 
@@ -103,24 +105,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+def run(args: argparse.Namespace) -> None:
+    """Convert and say what became of the names.
 
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0, or 2 where something cannot be used.
+    Raises:
+        UserError: as :func:`convert_file`, or a file cannot be read or written.
     """
-    args = build_parser().parse_args(argv)
-    try:
+    with named(args.source):
         result = convert_file(args.source, args.output, args.to, args.queries)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     print(report(result, args.verbose))
     print(f"Wrote {args.output}.")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), run, argv)
 
 
 if __name__ == "__main__":

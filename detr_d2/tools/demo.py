@@ -13,6 +13,7 @@ from detectron2.data import Metadata
 from PIL import Image
 
 from ..data.images import read_image
+from ..errors import UserError, named
 from ..visualization import (
     DetectionVisualizer,
     Picture,
@@ -20,7 +21,7 @@ from ..visualization import (
     draw_segments,
     fit_image,
 )
-from .command import CommandError, run_command
+from .command import run_command
 from .inference import ImagePredictor, class_metadata, load_config
 
 
@@ -69,26 +70,26 @@ def plan_outputs(inputs: Sequence[str], output: str) -> list[tuple[str, Path]]:
         output: a folder, or a file with an image format's ending if there is one input.
 
     Raises:
-        CommandError: an input does not exist, a file is given for several inputs, or two inputs would be
+        UserError: an input does not exist, a file is given for several inputs, or two inputs would be
             written to one file.
     """
     files: list[str] = []
     for pattern in inputs:
         matches = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(os.path.expanduser(pattern)))
         if not matches:
-            raise CommandError(f"--input {pattern}: there is no such file")
+            raise UserError(f"--input {pattern}: there is no such file")
         files.extend(matches)
     folder = Path(output)
     if folder.suffix.lower() in Image.registered_extensions() and not folder.is_dir():
         if len(files) > 1:
-            raise CommandError(f"--output {output} is one file for {len(files)} inputs: name a folder")
+            raise UserError(f"--output {output} is one file for {len(files)} inputs: name a folder")
         return [(files[0], folder)]
     planned = [(file, folder / Path(file).name) for file in files]
     for file, target in planned:
         if sum(target == other for _, other in planned) > 1:
-            raise CommandError(f"several inputs would be written to {target}: draw {file} on its own")
+            raise UserError(f"several inputs would be written to {target}: draw {file} on its own")
         if target.exists() and target.samefile(file):
-            raise CommandError(f"{file} would be overwritten: name another folder with --output")
+            raise UserError(f"{file} would be overwritten: name another folder with --output")
     return planned
 
 
@@ -96,11 +97,11 @@ def draw(args: argparse.Namespace) -> None:
     """Draw every input; print one line for each.
 
     Raises:
-        CommandError: an argument cannot be used.
+        UserError: an argument cannot be used.
         DataError: an input cannot be read as an image.
     """
     if not 0 <= args.confidence <= 1:
-        raise CommandError(f"--confidence must be from 0 to 1, not {args.confidence}")
+        raise UserError(f"--confidence must be from 0 to 1, not {args.confidence}")
     planned = plan_outputs(args.input, args.output)
     cfg = load_config(args.config_file, args.opts, args.weights, args.device)
     predict = ImagePredictor(cfg)
@@ -112,8 +113,9 @@ def draw(args: argparse.Namespace) -> None:
         result = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
         seconds = time.perf_counter() - start
         picture, found = draw_result(image, result, metadata, args.confidence)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(target)
+        with named(f"--output {target}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(target)
         print(f"{file}: {found} in {seconds:.2f} s, drawn in {target}")
 
 

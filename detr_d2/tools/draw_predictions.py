@@ -12,10 +12,11 @@ import numpy as np
 from detectron2.data import MetadataCatalog
 from PIL import Image
 
-from ..data import DataError, load_dataset
+from ..data import load_dataset
 from ..data.images import read_image
 from ..data.masks import rasterise
 from ..data.segment_map import read_segment_ids
+from ..errors import DataError, UserError, named
 from ..evaluation.panoptic_quality import PanopticQuality, SegmentError
 from ..visualization import (
     PanelSample,
@@ -26,7 +27,7 @@ from ..visualization import (
     draw_panoptic_panel,
     summarise,
 )
-from .command import CommandError, run_command
+from .command import run_command
 from .inference import ImagePredictor, Record, load_config
 
 
@@ -76,23 +77,23 @@ def draw(args: argparse.Namespace) -> None:
         args: what :func:`build_parser` parses.
 
     Raises:
-        CommandError: an argument cannot be used.
+        UserError: an argument cannot be used.
         DataError: the data set or one of its images cannot be read.
     """
     if args.num_images < 1:
-        raise CommandError(f"--num-images must be at least 1, not {args.num_images}")
+        raise UserError(f"--num-images must be at least 1, not {args.num_images}")
     if not 0 <= args.score_threshold <= 1:
-        raise CommandError(f"--score-threshold must be from 0 to 1, not {args.score_threshold}")
+        raise UserError(f"--score-threshold must be from 0 to 1, not {args.score_threshold}")
     if Path(args.output).suffix.lower() not in Image.registered_extensions():
-        raise CommandError(f"--output must end in the name of an image format, such as .png: {args.output}")
+        raise UserError(f"--output must end in the name of an image format, such as .png: {args.output}")
     cfg = load_config(args.config_file, args.opts, args.weights, args.device)
     name = args.dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else None)
     if name is None:
-        raise CommandError("no data set: name one with --dataset (DATASETS.TEST is empty)")
+        raise UserError("no data set: name one with --dataset (DATASETS.TEST is empty)")
     records = load_dataset(name)
     panoptic = cfg.MODEL.DETR.TEST.PANOPTIC_ON and "pan_seg_file_name" in records[0]
     if not panoptic and not cfg.MODEL.DETR.TEST.INSTANCE_ON:
-        raise CommandError(
+        raise UserError(
             f"the model gives panoptic segmentations alone, and {name} has none to draw beside them: name a "
             "panoptic data set with --dataset, or add MODEL.DETR.TEST.INSTANCE_ON True"
         )
@@ -117,8 +118,9 @@ def draw(args: argparse.Namespace) -> None:
             subtitle=f"{weights} · predictions with a score of at least {args.score_threshold:g} · {drawn}",
             image_size=args.image_size,
         )
-    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(args.output)
+    with named(f"--output {args.output}"):
+        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(args.output)
     print(f"Wrote {args.output} ({picture.shape[1]} x {picture.shape[0]} pixels).")
 
 

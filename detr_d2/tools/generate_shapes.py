@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from ..data.builtin import shapes_root
 from ..data.shapes import ShapesConfig
 from ..data.shapes_files import ShapesSize, write_shapes
+from ..errors import named
+from .command import run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,37 +39,34 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+def generate(args: argparse.Namespace) -> None:
+    """Write the data set and say so.
 
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0, or 2 for arguments or a folder that cannot be used.
+    Raises:
+        UserError: arguments or a folder that cannot be used.
     """
-    args = build_parser().parse_args(argv)
     start = time.perf_counter()
-    try:
-        config = ShapesConfig(
-            height=args.height,
-            width=args.width,
-            min_half_width=args.min_half_width,
-            max_half_width=args.max_half_width,
-            max_things=args.max_things,
-            crowd=args.crowd,
-            seed=args.seed,
-        )
+    config = ShapesConfig(
+        height=args.height,
+        width=args.width,
+        min_half_width=args.min_half_width,
+        max_half_width=args.max_half_width,
+        max_things=args.max_things,
+        crowd=args.crowd,
+        seed=args.seed,
+    )
+    with named(f"--output {args.output}"):
         written = write_shapes(args.output, config, ShapesSize(args.train, args.val), args.processes)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     if written:
         seconds = time.perf_counter() - start
         print(f"Wrote {args.train} + {args.val} images to {args.output} in {seconds:.1f} s.")
     else:
         print(f"{args.output} is up to date.")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), generate, argv)
 
 
 if __name__ == "__main__":

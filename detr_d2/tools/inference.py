@@ -1,21 +1,20 @@
 """What the commands that run a trained model share: configuration, weights, predictions of single images."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..checkpoint import DetrCheckpointer
-from ..config import add_detr_config
-from ..data import DataError, load_dataset, register_coco_json
+from ..data import load_dataset, register_coco_json
 from ..data.dataset_mapper import build_mapper
-from .command import CommandError
+from ..engine.setup import check_device, read_config
+from ..errors import DataError, UserError
 
 Record = dict[str, Any]
 
@@ -35,34 +34,20 @@ def load_config(
         The frozen config.
 
     Raises:
-        CommandError: a file, key, value or device does not exist, or there are no weights.
+        UserError: a file, key, value or device does not exist, or there are no weights.
     """
-    if not os.path.isfile(config_file):
-        raise CommandError(f"config file {config_file} does not exist")
-    if len(opts) % 2:
-        raise CommandError(f"changes to the config are KEY VALUE pairs, and {opts[-1]!r} has no partner")
-    cfg = get_cfg()
-    add_detr_config(cfg)
-    try:
-        cfg.merge_from_file(config_file)
-        cfg.merge_from_list(list(opts))
-    except (KeyError, ValueError, AssertionError) as error:
-        reason = error.args[0] if error.args else error
-        raise CommandError(f"config {config_file} {' '.join(opts)}".rstrip() + f": {reason}") from error
+    cfg = read_config(config_file, opts)
     if weights is not None:
         cfg.MODEL.WEIGHTS = weights
     if device is not None:
         cfg.MODEL.DEVICE = device
     if not cfg.MODEL.WEIGHTS:
-        raise CommandError("no weights: name a checkpoint with --weights (or MODEL.WEIGHTS)")
+        raise UserError("no weights: name a checkpoint with --weights (or MODEL.WEIGHTS)")
     if "://" not in cfg.MODEL.WEIGHTS and not PathManager.isfile(cfg.MODEL.WEIGHTS):
-        raise CommandError(
+        raise UserError(
             f"the checkpoint {cfg.MODEL.WEIGHTS} does not exist: train first, or correct --weights"
         )
-    if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
-        raise CommandError(
-            f"the device {cfg.MODEL.DEVICE!r} was asked for, but PyTorch finds no GPU: add --device cpu"
-        )
+    check_device(cfg)
     register_coco_json(cfg)
     cfg.freeze()
     return cfg
@@ -85,8 +70,8 @@ class ImagePredictor:
         """Build the config's model with the weights ``MODEL.WEIGHTS``.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is damaged, cannot be read safely, or is of no known layout or another model.
+            MissingFileError: there is no such file.
+            UserError: it is damaged, cannot be read safely, or is of no known layout or another model.
         """
         self.model: nn.Module = build_model(cfg)
         extra = DetrCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)

@@ -16,9 +16,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..engine.setup import load_config
+from ..errors import UserError
 from ..modeling import Detr
 from ..modeling.inference import Sizes
 from ..modeling.segmentation import MaskPredictor
+from .command import run_command
 
 PROGRAM = "python -m detr_d2.tools.model_complexity"
 
@@ -53,7 +55,7 @@ def model_complexity(cfg: CfgNode, size: tuple[int, int] = USUAL_SIZE) -> Comple
         size: height and width in pixels of the image as the model gets it, that is, resized already.
 
     Raises:
-        ValueError: it is another model, or a key has a value that cannot be built.
+        UserError: it is another model, or a key has a value that cannot be built.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -61,7 +63,7 @@ def model_complexity(cfg: CfgNode, size: tuple[int, int] = USUAL_SIZE) -> Comple
     with torch.device("meta"):
         model = build_model(cfg).eval().requires_grad_(False)
     if not isinstance(model, Detr):
-        raise ValueError(f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, not 'Detr'")
+        raise UserError(f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, not 'Detr'")
     model.inference = _mask_every_query  # the real one depends on the scores
     image = torch.empty((3, *size), dtype=torch.uint8, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -105,26 +107,22 @@ def _pixels(text: str) -> int:
     return int(text)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+def count(args: argparse.Namespace) -> None:
+    """Print the figures.
 
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0; 2 where the config cannot be used.
+    Raises:
+        UserError: the config cannot be used.
     """
-    args = build_parser().parse_args(argv)
     height, width = args.size
-    try:
-        complexity = model_complexity(load_config(args), (height, width))
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    complexity = model_complexity(load_config(args), (height, width))
     print(f"{args.config_file}, an image of {height} x {width} pixels:")
     print(f"parameters     {complexity.parameters / 1e6:10.2f} M  ({complexity.parameters})")
     print(f"multiply-adds  {complexity.multiply_adds / 1e9:10.2f} G  ({complexity.multiply_adds})")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), count, argv)
 
 
 if __name__ == "__main__":

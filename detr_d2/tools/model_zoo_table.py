@@ -12,8 +12,10 @@ from typing import Any
 
 from ..checkpoint.download import MIRROR_VARIABLE
 from ..checkpoint.handler import PREFIX
+from ..errors import UserError, named
 from ..model_zoo import ZooModel, get_config, zoo_models
 from ..model_zoo.index import INDEX_FILE, measuring_command
+from .command import run_command
 from .model_complexity import PROGRAM, USUAL_SIZE, model_complexity
 
 COMMAND = f"{PROGRAM} --config-file configs/CONFIG --size {USUAL_SIZE[0]} {USUAL_SIZE[1]}"
@@ -141,33 +143,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+def update(args: argparse.Namespace) -> None:
+    """Measure, print, write or check.
 
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0; 1 where ``--check`` finds an old page; 2 where something cannot be used.
+    Raises:
+        UserError: the file cannot be used, or ``--check`` finds an old page.
     """
-    args = build_parser().parse_args(argv)
-    try:
-        if args.measure:
-            measure(INDEX_FILE)
-            return 0
-        page = zoo_page(zoo_models(), measuring_command())
+    if args.measure:
+        measure(INDEX_FILE)
+        return
+    page = zoo_page(zoo_models(), measuring_command())
+    with named(args.write or args.check or "the page"):
         if args.write:
             Path(args.write).write_text(page, "utf-8")
         elif not args.check:
             print(page, end="")
         elif Path(args.check).read_text("utf-8") != page:
             command = f"python -m detr_d2.tools.model_zoo_table --write {args.check}"
-            print(f"{args.check} is out of date; run `{command}`", file=sys.stderr)
-            return 1
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+            raise UserError(f"{args.check} is out of date; run `{command}`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), update, argv)
 
 
 if __name__ == "__main__":

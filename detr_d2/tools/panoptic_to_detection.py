@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data import panoptic_to_detection
+from ..errors import named
 from .command import run_command
 
 
@@ -31,12 +32,12 @@ def convert(args: argparse.Namespace) -> None:
         args: what :func:`build_parser` parses.
 
     Raises:
-        DataError: the annotations or maps cannot be used.
-        OSError: a file cannot be read or written.
+        UserError: the annotations or maps cannot be used, or the file cannot be written.
     """
     content = panoptic_to_detection(args.panoptic_json, args.panoptic_root, masks=not args.no_masks)
-    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-    Path(args.output).write_text(json.dumps(content))
+    with named(f"--output {args.output}"):
+        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.output).write_text(json.dumps(content))
     print(
         f"Wrote {len(content['annotations'])} annotations of {len(content['images'])} images and "
         f"{len(content['categories'])} categories to {args.output}."

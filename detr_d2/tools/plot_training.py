@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import named
 from ..visualization import draw_training_curves, read_metrics
+from .command import run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,30 +25,27 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+def plot(args: argparse.Namespace) -> None:
+    """Draw the curves and say so.
 
-    Args:
-        argv: arguments; None takes the process's own.
-
-    Returns:
-        Exit status: 0, or 2 where the run or the output cannot be used.
+    Raises:
+        UserError: the run or the output cannot be used.
     """
-    args = build_parser().parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     run = Path(args.run)
     folder = run if run.is_dir() else run.parent
     output = Path(args.output) if args.output else folder / "training_curves.png"
-    try:
-        metrics = read_metrics(run)
-        figure = draw_training_curves(metrics, args.title or f"Training of {folder.resolve().name}")
+    metrics = read_metrics(run)
+    figure = draw_training_curves(metrics, args.title or f"Training of {folder.resolve().name}")
+    with named(str(output), (OSError, ValueError)):  # Matplotlib's for an ending that it does not know
         output.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(output)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     print(f"Wrote {output} ({max(metrics.by_iteration) + 1} iterations).")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return run_command(build_parser(), plot, argv)
 
 
 if __name__ == "__main__":

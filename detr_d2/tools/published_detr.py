@@ -14,6 +14,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from ..errors import MissingFileError
 from ..modeling import Targets
 
 
@@ -24,11 +25,11 @@ def import_published(folder: str, module: str) -> Any:
         folder: a clone of github.com/facebookresearch/detr (29901c5 is what detr_d2 is compared with).
 
     Raises:
-        FileNotFoundError: ``folder`` holds no clone.
+        MissingFileError: ``folder`` holds no clone.
     """
     path = Path(folder).resolve()
     if not (path / "models" / "detr.py").is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{folder} is not a clone of github.com/facebookresearch/detr: no models/detr.py"
         )
     if str(path) not in sys.path:

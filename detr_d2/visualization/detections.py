@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from detectron2.structures import Boxes, BoxMode, Instances, pairwise_ioa, pairwise_iou
 
+from ..errors import UserError
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -46,14 +48,14 @@ def detections_from_record(record: Mapping[str, Any], masks: BoolArray | None = 
         masks: (N, H, W) of the annotations, to be drawn with the boxes.
 
     Raises:
-        ValueError: an annotation has no box or no class; the record's file and the annotation's
+        UserError: an annotation has no box or no class; the record's file and the annotation's
             position are named.
     """
     boxes, classes, crowd = [], [], []
     for position, annotation in enumerate(record.get("annotations") or ()):
         missing = [key for key in ("bbox", "bbox_mode", "category_id") if key not in annotation]
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"{record.get('file_name', 'record without file_name')}: annotation {position} has no "
                 f"{' and no '.join(missing)}; every annotation needs a box, its mode and a class"
             )

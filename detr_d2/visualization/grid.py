@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import UserError
 from .colors import Color
 from .labels import Picture
 from .page import GREY, Page
@@ -33,14 +34,14 @@ def check_layout(images: int, image_size: int, images_per_row: int | None) -> No
     """Refuse what gives no page.
 
     Raises:
-        ValueError: there are no images, or a size is not positive.
+        UserError: there are no images, or a size is not positive.
     """
     if not images:
-        raise ValueError("there are no images to draw: give at least one sample")
+        raise UserError("there are no images to draw: give at least one sample")
     if image_size < 32:
-        raise ValueError(f"image_size must be at least 32 pixels, not {image_size}")
+        raise UserError(f"image_size must be at least 32 pixels, not {image_size}")
     if images_per_row is not None and images_per_row < 1:
-        raise ValueError(f"images_per_row must be at least 1, not {images_per_row}")
+        raise UserError(f"images_per_row must be at least 1, not {images_per_row}")
 
 
 def draw_grid(

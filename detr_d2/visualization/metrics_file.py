@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import MissingFileError, UserError
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -46,14 +48,14 @@ def read_metrics(path: str | Path) -> TrainingMetrics:
         path: the file, or the folder (``OUTPUT_DIR``) that holds ``metrics.json``.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: no line of the file holds metrics.
+        MissingFileError: there is no such file.
+        UserError: no line of the file holds metrics.
     """
     file = Path(path)
     if file.is_dir():
         file = file / "metrics.json"
     if not file.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{file} does not exist: give the OUTPUT_DIR of a training run, or its metrics.json "
             "(it is first written after 20 iterations)"
         )
@@ -76,7 +78,7 @@ def read_metrics(path: str | Path) -> TrainingMetrics:
         by_iteration.setdefault(iteration, {}).update(metrics)
         last = iteration
     if not by_iteration:
-        raise ValueError(
+        raise UserError(
             f"{file} holds no metrics: every line should be a JSON object with an iteration, "
             "as Detectron2's JSONWriter writes it"
         )

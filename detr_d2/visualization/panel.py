@@ -57,7 +57,7 @@ def draw_panel(
         (height, width, 3) RGB.
 
     Raises:
-        ValueError: there are no samples, or a size is not positive.
+        UserError: there are no samples, or a size is not positive.
     """
     check_layout(len(samples), image_size, images_per_row)
     return draw_grid(

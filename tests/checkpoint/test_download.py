@@ -19,12 +19,12 @@ CONTENT = bytes(range(40))
 NAME = "weights-0123.pth"
 
 # Loads the module alone, which takes far less time than importing Detectron2.
-CHILD = f"""
-import pathlib, runpy, sys
-module = runpy.run_path({download.__file__!r})
+CHILD = """
+import pathlib, sys
+from detr_d2.checkpoint.download import RemoteFile, fetch
 print("ready", flush=True)
 url, sha256, cache = sys.argv[1:]
-print(module["fetch"](module["RemoteFile"](url, sha256), pathlib.Path(cache)))
+print(fetch(RemoteFile(url, sha256), pathlib.Path(cache)))
 """
 
 

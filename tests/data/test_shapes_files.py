@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 
 from detr_d2.data.shapes import MIN_VISIBLE, ShapesConfig, draw
 from detr_d2.data.shapes_files import ShapesSize, read_arguments, write_shapes
+from detr_d2.errors import UserError
 
 SPLITS = {"train": 40, "val": 25}
 
@@ -137,7 +138,7 @@ def test_several_processes_write_the_same_files(tmp_path):
 
 def test_a_folder_of_something_else_is_never_deleted(tmp_path):
     (tmp_path / "precious.txt").write_text("keep")
-    with pytest.raises(FileExistsError, match="not empty"):
+    with pytest.raises(UserError, match="not empty"):
         write_shapes(tmp_path, ShapesConfig(), ShapesSize(1, 1))
     assert (tmp_path / "precious.txt").read_text() == "keep"
 

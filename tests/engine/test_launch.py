@@ -16,7 +16,7 @@ import detr_d2  # noqa: F401  comes before detectron2
 from detectron2.config import CfgNode
 
 from detr_d2.engine import DetrTrainer, argument_parser, launch
-from detr_d2.engine.errors import explained_errors, message
+from detr_d2.errors import UserError, explained, message
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """What the program says when it is started so."""
     with pytest.raises(SystemExit) as exit_:
         launch(never, argument_parser().parse_args(list(words)))
-    assert exit_.value.code == 1
+    assert exit_.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     return line
@@ -78,13 +78,14 @@ def test_one_process_runs_the_program_itself() -> None:
 
 def test_the_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DETR_D2_TRACEBACK", "1")
-    with pytest.raises(ValueError, match="wrong"), explained_errors():
-        raise ValueError("wrong")
+    with pytest.raises(UserError, match="wrong"), explained():
+        raise UserError("wrong")
 
 
-def test_other_errors_keep_their_traceback() -> None:
-    with pytest.raises(RuntimeError), explained_errors():
-        raise RuntimeError("a mistake in the code")
+@pytest.mark.parametrize("kind", [RuntimeError, KeyError, ValueError, FileNotFoundError, FloatingPointError])
+def test_other_errors_keep_their_traceback(kind: type[Exception]) -> None:
+    with pytest.raises(kind), explained():
+        raise kind("a mistake in the code")
 
 
 def test_an_error_in_a_loaders_worker_is_said_in_its_own_words(training_config: CfgNode) -> None:

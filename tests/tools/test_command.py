@@ -4,12 +4,11 @@ import argparse
 
 import pytest
 
-from detr_d2.tools.command import CommandError, run_command
+from detr_d2.errors import MissingFileError, UserError
+from detr_d2.tools.command import run_command
 
 
-@pytest.mark.parametrize(
-    "error", [CommandError("no good"), FileNotFoundError("no good"), ValueError("no good")]
-)
+@pytest.mark.parametrize("error", [UserError("no good"), MissingFileError("no good")])
 def test_what_the_user_can_put_right_is_one_line_and_status_2(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -28,9 +27,10 @@ def test_the_work_gets_the_arguments() -> None:
     assert seen == [3]
 
 
-def test_errors_of_the_program_itself_are_not_hidden() -> None:
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("x"), OSError("x")])
+def test_errors_of_the_program_itself_are_not_hidden(error: Exception) -> None:
     def work(args: argparse.Namespace) -> None:
-        raise KeyError("a bug")
+        raise error
 
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         run_command(argparse.ArgumentParser(), work, [])

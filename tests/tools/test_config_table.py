@@ -102,7 +102,7 @@ def test_the_readme_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
 def test_write_repairs_what_check_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "page.md"
     file.write_text(f"Before\n\n{BEGIN}\nan old table\n{END}\n\nAfter\n")
-    assert main(["--check", str(file)]) == 1
+    assert main(["--check", str(file)]) == 2
     assert f"--write {file}" in capsys.readouterr().err
     assert "an old table" in file.read_text()
     assert main(["--write", str(file)]) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detr_d2.tools.command import CommandError
+from detr_d2.errors import UserError
 from detr_d2.tools.demo import main, plan_outputs
 
 from .conftest import GROUNDS, Project
@@ -53,15 +53,15 @@ def test_segments_of_a_panoptic_model_are_drawn(
 def test_one_input_may_go_to_a_file_and_several_may_not(project: Project, tmp_path: Path) -> None:
     target = tmp_path / "a.png"
     assert plan_outputs(project.images[:1], str(target)) == [(project.images[0], target)]
-    with pytest.raises(CommandError, match="one file for 2 inputs"):
+    with pytest.raises(UserError, match="one file for 2 inputs"):
         plan_outputs(project.images[:2], str(target))
 
 
 def test_nothing_is_overwritten_by_mistake(project: Project, tmp_path: Path) -> None:
     (tmp_path / "image_0.png").write_bytes(Path(project.images[0]).read_bytes())
-    with pytest.raises(CommandError, match="several inputs would be written"):
+    with pytest.raises(UserError, match="several inputs would be written"):
         plan_outputs([project.images[0], str(tmp_path / "image_0.png")], str(tmp_path / "out"))
-    with pytest.raises(CommandError, match="would be overwritten"):
+    with pytest.raises(UserError, match="would be overwritten"):
         plan_outputs(project.images[:1], str(Path(project.images[0]).parent))
 
 

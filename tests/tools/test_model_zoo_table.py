@@ -21,7 +21,7 @@ def test_the_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
 def test_write_repairs_what_check_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "zoo.md"
     file.write_text(PAGE.read_text().replace("42.0", "43.0"))
-    assert main(["--check", str(file)]) == 1
+    assert main(["--check", str(file)]) == 2
     assert f"--write {file}" in capsys.readouterr().err
     assert main(["--write", str(file)]) == 0
     assert main(["--check", str(file)]) == 0
