@@ -11,7 +11,8 @@ from fvcore.transforms.transform import CropTransform, HFlipTransform, NoOpTrans
 from PIL import Image
 
 from detr_d2.data import ResizeShortestEdgeTruncate, build_augmentation
-from detr_d2.data.augmentation import truncated_size
+from detr_d2.data.augmentation import RandomCropOfPixels, truncated_size
+from detr_d2.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,11 @@ from detr_d2.data.augmentation import truncated_size
         ((500, 500), (800, 800)),
         ((800, 1333), (800, 1333)),
         ((3, 4000), (1, 1333)),
-        ((1, 4000), (1, 4000)),  # 0.33 rounds to nothing: a side keeps a pixel
+        ((1, 4000), (1, 1333)),  # 0.33 rounds to nothing: a side keeps a pixel
+        ((2000, 1), (1333, 1)),  # 0.67 rounds to 1, which would leave 2000
+        ((2, 3000), (1, 1333)),
+        ((20, 3000), (9, 1333)),  # 8.89, then 9 * 150 = 1350
+        ((1, 1), (800, 800)),
     ],
 )
 def test_hand_worked_sizes(size, expected):
@@ -110,7 +115,7 @@ def test_the_published_policy_is_followed_in_training(data_config):
             crops += 1
             first, crop = steps[0], steps[1]
             assert isinstance(crop, CropTransform)
-            # No limit on the first resize's longer side: 600 x 800 of 480 x 640.
+            # The first resize's longer side goes beyond MAX_SIZE_TRAIN's share: 600 x 800 of 480 x 640.
             assert first.new_w == first.new_h * 640 // 480
             first_sizes.add(first.new_h)
             assert 384 <= crop.h <= min(first.new_h, 600)
@@ -157,6 +162,58 @@ def test_images_smaller_than_the_crop_are_not_cropped_along_that_side(data_confi
     assert sizes == {(100, 100)}
 
 
+@pytest.mark.parametrize("size", [(480, 640), (400, 1333), (1333, 400), (60, 599)])
+def test_the_resize_before_the_crop_has_no_bound_for_ordinary_images(size):
+    resize = ResizeShortestEdgeTruncate([400]).get_transform(np.zeros((*size, 3), dtype=np.uint8))
+    assert (resize.new_h, resize.new_w) == truncated_size(*size, 400)
+
+
+@pytest.mark.parametrize(
+    "size", [(4, 2000), (2000, 4), (1, 2000), (1, 100_000), (100_000, 1), (1, 1), (3, 2)]
+)
+def test_narrow_images_stay_small_at_every_step_and_keep_a_pixel(data_config, size):
+    publish(data_config)
+    image = np.zeros((*size, 3), dtype=np.uint8)
+    np.random.seed(0)
+    cropped = 0
+    for is_train, rounds in ((True, 20), (False, 1)):
+        augmentation = T.AugmentationList(build_augmentation(data_config, is_train))
+        for _ in range(rounds):
+            steps = flatten(augmentation(T.AugInput(image)))
+            sizes = [(s.new_h, s.new_w) for s in steps if isinstance(s, T.ResizeTransform)]
+            crops = [(s.h, s.w) for s in steps if isinstance(s, CropTransform)]
+            cropped += len(crops)
+            assert min(map(min, sizes + crops)) >= 1
+            assert max(map(max, sizes[:-1]), default=0) <= 6000, "ten times the longest of the shorter sides"
+            assert max(sizes[-1]) <= 1400, "1333 and a twentieth"
+    assert cropped
+
+
+@pytest.mark.parametrize("kind", ["relative", "relative_range", "absolute", "absolute_range"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1)])
+def test_crops_keep_a_pixel_of_each_side(data_config, kind, size):
+    data_config.INPUT.CROP.ENABLED = True
+    data_config.INPUT.CROP.TYPE = kind
+    data_config.INPUT.CROP.SIZE = [0.1, 0.1] if "relative" in kind else [1, 2]
+    data_config.INPUT.CROP.RESIZE_SHORTEST_EDGE = (0,)
+    augmentation = T.AugmentationList(build_augmentation(data_config, is_train=True))
+    np.random.seed(0)
+    for _ in range(20):
+        augmented = T.AugInput(np.zeros((*size, 3), dtype=np.uint8))
+        augmentation(augmented)
+        assert min(augmented.image.shape[:2]) >= 96
+
+
+def test_relative_crops_of_ordinary_images_are_detectron2s():
+    image = np.zeros((40, 60, 3), dtype=np.uint8)
+    for kind in ("relative", "relative_range"):
+        sizes = []
+        for crop in (T.RandomCrop(kind, (0.3, 0.5)), RandomCropOfPixels(kind, (0.3, 0.5))):
+            np.random.seed(3)
+            sizes.append([(c.x0, c.y0, c.w, c.h) for c in (crop.get_transform(image) for _ in range(20))])
+        assert sizes[0] == sizes[1]
+
+
 def test_evaluation_only_resizes(data_config):
     data_config.INPUT.MIN_SIZE_TEST, data_config.INPUT.MAX_SIZE_TEST = 800, 1333
     augmented = T.AugInput(np.zeros((480, 640, 3), dtype=np.uint8))
@@ -185,6 +242,12 @@ def test_flip_can_be_switched_off_and_be_vertical(data_config):
         ("RANDOM_FLIP", "diagonal", r"INPUT\.RANDOM_FLIP"),
         ("MIN_SIZE_TRAIN", (), r"INPUT\.MIN_SIZE_TRAIN"),
         ("MIN_SIZE_TRAIN_SAMPLING", "some", r"INPUT\.MIN_SIZE_TRAIN"),
+        ("MIN_SIZE_TRAIN", (480, 0), r"INPUT\.MIN_SIZE_TRAIN"),
+        ("MIN_SIZE_TRAIN", (480, 10**6), r"INPUT\.MIN_SIZE_TRAIN"),
+        ("MIN_SIZE_TRAIN", (480.5,), r"INPUT\.MIN_SIZE_TRAIN"),
+        ("MAX_SIZE_TRAIN", 0, r"INPUT\.MAX_SIZE_TRAIN"),
+        ("MAX_SIZE_TRAIN", -1, r"INPUT\.MAX_SIZE_TRAIN"),
+        ("MAX_SIZE_TRAIN", 10**9, r"INPUT\.MAX_SIZE_TRAIN"),
     ],
 )
 def test_unsupported_values_name_the_key(data_config, key, value, message):
@@ -193,9 +256,29 @@ def test_unsupported_values_name_the_key(data_config, key, value, message):
         build_augmentation(data_config, is_train=True)
 
 
-def test_a_reversed_crop_range_names_the_key(data_config):
-    data_config.INPUT.CROP.SIZE = [600, 384]
-    with pytest.raises(ValueError, match=r"INPUT\.CROP\.SIZE"):
+@pytest.mark.parametrize(("key", "value"), [("MAX_SIZE_TEST", 0), ("MIN_SIZE_TEST", -5)])
+def test_unsupported_values_of_evaluation_name_the_key(data_config, key, value):
+    data_config.INPUT[key] = value
+    with pytest.raises(ConfigError, match=rf"INPUT\.{key}"):
+        build_augmentation(data_config, is_train=False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("SIZE", [600, 384]),
+        ("SIZE", [0, 384]),
+        ("SIZE", [384]),
+        ("SIZE", [0.5, 0.9]),
+        ("TYPE", "absolute_rage"),
+        ("RESIZE_SHORTEST_EDGE", (400, -1)),
+        ("RESIZE_SHORTEST_EDGE", ()),
+        ("RESIZE_SHORTEST_EDGE", (10**6,)),
+    ],
+)
+def test_unsupported_crops_name_the_key(data_config, key, value):
+    data_config.INPUT.CROP[key] = value
+    with pytest.raises(ConfigError, match=rf"INPUT\.CROP\.{key}"):
         build_augmentation(data_config, is_train=True)
 
 
