@@ -15,9 +15,10 @@ from fvcore.common.registry import Registry
 
 from ..errors import ConfigError, DataError
 from .augmentation import build_augmentation
-from .images import read_image
-from .masks import rasterise, transform_masks
-from .validation import corners, has_area
+from .images import MAX_PIXELS, ReadingOptions, read_image, reading_options
+from .masks import Faults, rasterise, segmentation_faults, transform_masks
+from .pixels import FULL_WHITE
+from .records import corners, has_area
 
 MAPPER_REGISTRY = Registry("MAPPER")
 MAPPER_REGISTRY.__doc__ = """
@@ -51,14 +52,16 @@ class DetrDatasetMapper:
     - ``height``, ``width``: size of the original image, in pixels;
     - ``instances``, in training: ``gt_boxes`` ((N, 4), absolute (x0, y0, x1, y1) in the augmented image,
       clipped to it), ``gt_classes`` ((N,) int64) and, where masks are asked for, ``gt_masks`` (``BitMasks``
-      (N, H, W) of the augmented image). Crowds, and objects without area or without pixels (before or
-      after augmentation), are left out; N may be 0.
+      (N, H, W) of the augmented image). Crowds, objects without area or without pixels (before or after
+      augmentation) and, where masks are asked for, those without a usable segmentation are left out; N may
+      be 0.
 
     Args:
         is_train: whether annotations are read.
         augmentations: applied in this order.
         image_format: as Detectron2's ``INPUT.FORMAT``.
         masks: whether the instances have masks. They may be annotated as polygons, RLE or (H, W) arrays.
+        max_pixels, white_level: as :func:`~detr_d2.data.images.read_image`.
     """
 
     @configurable
@@ -69,11 +72,14 @@ class DetrDatasetMapper:
         augmentations: Sequence[T.Augmentation],
         image_format: str,
         masks: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        white_level: int = FULL_WHITE,
     ) -> None:
         self.is_train = is_train
         self.augmentations = T.AugmentationList(list(augmentations))
         self.image_format = image_format
         self.masks = masks
+        self.reading_options = ReadingOptions(max_pixels=max_pixels, white_level=white_level)
         mode = "training" if is_train else "evaluation"
         logging.getLogger(__name__).info("Augmentation in %s: %s", mode, list(augmentations))
 
@@ -85,6 +91,7 @@ class DetrDatasetMapper:
             "augmentations": build_augmentation(cfg, is_train),
             "image_format": cfg.INPUT.FORMAT,
             "masks": cfg.MODEL.MASK_ON,
+            **reading_options(cfg),
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -94,12 +101,12 @@ class DetrDatasetMapper:
             dataset_dict: a record in Detectron2's format; it is not changed.
 
         Raises:
-            DataError: the image is missing or cannot be decoded, or, in training, the annotations are not
-                there or cannot be used.
+            MissingFileError: the image is not there.
+            DataError: it cannot be decoded, or, in training, the annotations are not there or cannot be used.
             SizeMismatchError: the image has another size than the record says.
         """
         sample = {key: value for key, value in dataset_dict.items() if key != "annotations"}
-        image = read_image(sample["file_name"], self.image_format)
+        image = read_image(sample["file_name"], self.image_format, **self.reading_options)
         detection_utils.check_image_size(sample, image)
         objects = self.read_objects(dataset_dict, *image.shape[:2]) if self.is_train else None
         augmented = T.AugInput(image)
@@ -131,39 +138,60 @@ class DetrDatasetMapper:
                 f"The record of {record['file_name']} has no 'annotations', which training needs (an image "
                 f"without objects has an empty list). {hint}"
             )
+        annotations = record["annotations"]
         used = [
-            (number, annotation)
-            for number, annotation in enumerate(record["annotations"])
+            number
+            for number, annotation in enumerate(annotations)
             if not annotation.get("iscrowd", 0) and has_area(annotation)
         ]
         masks = None
         if self.masks:
+            used = [number for number in used if _has_mask(record, number, height, width)]
             masks = np.zeros((len(used), height, width), dtype=bool)
-            for mask, (number, annotation) in zip(masks, used, strict=True):
-                mask[:] = _read_mask(record, number, annotation, height, width)
-        boxes = np.array([corners(annotation) for _, annotation in used], dtype=np.float64)
-        return Objects(boxes.reshape(-1, 4), [annotation["category_id"] for _, annotation in used], masks)
+            for mask, number in zip(masks, used, strict=True):
+                mask[:] = _read_mask(record, number, height, width)
+        objects = [annotations[number] for number in used]
+        boxes = np.array([corners(annotation) for annotation in objects], dtype=np.float64)
+        return Objects(boxes.reshape(-1, 4), [annotation["category_id"] for annotation in objects], masks)
 
 
-def _read_mask(
-    record: dict[str, Any], number: int, annotation: dict[str, Any], height: int, width: int
-) -> np.ndarray:
-    """The (height, width) bool mask of an annotation; errors name the image and the annotation."""
-    where = f"Image {record['file_name']}, annotation {number} (counted from 0)"
-    if "segmentation" not in annotation:
-        raise DataError(f"{where} has no 'segmentation', which MODEL.MASK_ON needs.")
-    try:
-        mask = rasterise(annotation["segmentation"], height, width)
-    except ValueError as error:
-        raise DataError(f"{where}: {error}. Correct the annotation, or remove it.") from error
+def _has_mask(record: dict[str, Any], number: int, height: int, width: int) -> bool:
+    """Whether an annotation has a usable mask; says once that one has not, or not all of it."""
+    faults = Faults("it has no 'segmentation'", unusable=True)
+    if "segmentation" in record["annotations"][number]:
+        faults = segmentation_faults(record["annotations"][number]["segmentation"], height, width)
+    if faults.unusable:
+        log_first_n(
+            logging.WARNING,
+            f"{_where(record, number)}: {faults.why}, so the object is left out. This is said once.",
+            n=1,
+            name=__name__,
+        )
+    elif faults.bad_parts:
+        log_first_n(
+            logging.WARNING,
+            f"{_where(record, number)}: {faults.why}, so the mask lacks that part. This is said once.",
+            n=1,
+            name=__name__,
+        )
+    return not faults.unusable
+
+
+def _read_mask(record: dict[str, Any], number: int, height: int, width: int) -> np.ndarray:
+    """The (height, width) bool mask of an annotation that has a usable one."""
+    mask = rasterise(record["annotations"][number]["segmentation"], height, width)
     if not mask.any():
         log_first_n(
             logging.WARNING,
-            f"{where}: the mask covers no pixel, so the object is left out. This is said once.",
+            f"{_where(record, number)}: its mask covers no pixel, so it is left out. This is said once.",
             n=1,
             name=__name__,
         )
     return mask
+
+
+def _where(record: dict[str, Any], number: int) -> str:
+    return f"Image {record['file_name']}, annotation {number} (counted from 0)"
 
 
 def augment_objects(objects: Objects, transforms: T.TransformList, image_size: tuple[int, int]) -> Instances:

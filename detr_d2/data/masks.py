@@ -1,129 +1,235 @@
 """Masks of objects: read from any format as bitmaps of the original image, then augmented as bitmaps.
 
 Polygons, RLE and bitmaps of the same pixels thereby give the same targets, whatever the augmentation.
+
+Nothing reaches pycocotools' C code unchecked: what no image can have makes it exhaust memory or crash.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 from fvcore.transforms.transform import Transform
 from pycocotools import mask as mask_util
 
-# COCO's compressed RLE: each character holds 5 bits of a number, a sixth says that more follow.
-_FIRST_CHARACTER, _MORE, _SIGN, _DIGIT = 48, 0x20, 0x10, 0x1F
-_MOST_CHARACTERS = 8
+from .rle import is_integer, run_lengths, shown
+
+# The longest run that a compressed RLE of pycocotools has room for; the largest photographs have half of it.
+_MOST_PIXELS = 2**29
+
+# pycocotools walks along outlines in fifths of pixels and keeps 16 bytes for each step.
+_STEPS_A_PIXEL = 5
+
+# Coordinates may be this many times the longer side of the image.
+_FARTHEST = 10
+
+_LISTS = (list, tuple, np.ndarray)
 
 
-def segmentation_problem(segmentation: Any, height: int, width: int) -> str:
-    """What keeps the segmentation of an annotation from being used, as far as its form tells.
+class Faults(NamedTuple):
+    """What is wrong with a segmentation.
+
+    Attributes:
+        why: the first fault in words, beginning with "its"; "" where there is none.
+        bad_parts: polygons that are left out beside good ones, or bad ones where none is good.
+        unusable: whether nothing of it can be used, so that :func:`rasterise` raises.
+    """
+
+    why: str = ""
+    bad_parts: int = 0
+    unusable: bool = False
+
+
+def segmentation_faults(segmentation: Any, height: int, width: int) -> Faults:
+    """Look for what keeps a segmentation, or polygons of it, from being used; quick, for it draws nothing.
 
     Args:
-        segmentation: a list of polygons, COCO's RLE (compressed or not), or an (H, W) array.
+        segmentation: as for :func:`rasterise`, or anything else.
         height, width: of the image, in pixels.
-
-    Returns:
-        The problem in words, beginning with "its", or "".
     """
-    if isinstance(segmentation, dict):
-        if "size" not in segmentation or "counts" not in segmentation:
-            return f"its RLE needs the entries 'size' and 'counts', got {', '.join(map(repr, segmentation))}"
-        if list(segmentation["size"]) != [height, width]:
-            return (
-                f"its RLE has the size (height, width) = {tuple(segmentation['size'])}, but the image has "
-                f"{(height, width)}"
-            )
-        return ""
-    if isinstance(segmentation, np.ndarray):
-        if segmentation.shape != (height, width):
-            return f"its bitmask has the shape {segmentation.shape}, but the image has {(height, width)}"
-        return ""
-    if not isinstance(segmentation, Sequence) or isinstance(segmentation, str) or not len(segmentation):
-        return f"its segmentation must be polygons, RLE or a bitmask, got {segmentation!r:.60}"
-    for polygon in segmentation:
-        if not isinstance(polygon, Sequence | np.ndarray) or isinstance(polygon, str):
-            return f"its segmentation must be a list of polygons, each a list of numbers; got {polygon!r:.60}"
-        if len(polygon) < 6 or len(polygon) % 2:
-            return (
-                f"its polygon {list(polygon)!r:.60} must have x and y of at least three points, but has "
-                f"{len(polygon)} numbers"
-            )
-    return ""
+    try:
+        height, width = _whole_size(height, width)
+        if isinstance(segmentation, np.ndarray):
+            _check_bitmask(segmentation, height, width)
+        elif isinstance(segmentation, dict):
+            run_lengths(segmentation, height, width)
+        else:
+            good, bad = split_polygons(segmentation, height, width)
+            return Faults(_why_bad(bad[0], height, width) if bad else "", len(bad), not good)
+    except ValueError as error:
+        return Faults(str(error), unusable=True)
+    return Faults()
 
 
 def rasterise(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """The pixels of an annotation's segmentation.
+    """The pixels of an annotation's segmentation, those of pycocotools.
 
     Args:
-        segmentation: a list of polygons (filled and united as COCO's own tools do it), COCO's RLE
-            (compressed or not), or an (H, W) array that is not 0 on the object.
+        segmentation: one of
+
+            - a list of polygons [x0, y0, x1, y1, ...], which are filled and united; those that
+              :func:`split_polygons` calls bad are passed over. One polygon may stand without the outer
+              list, or as a list of points [x, y];
+            - COCO's RLE, a dict with ``size`` and ``counts`` (a list of integers, or compressed);
+            - an (H, W) array of numbers that is not 0 on the object.
         height, width: of the image, in pixels.
 
     Returns:
         (height, width) bool.
 
     Raises:
-        ValueError: it cannot be used; the message says why, beginning with "its".
+        ValueError: nothing of it can be used; the message says why, beginning with "its".
     """
-    problem = segmentation_problem(segmentation, height, width)
-    if problem:
-        raise ValueError(problem)
+    height, width = _whole_size(height, width)
     if isinstance(segmentation, np.ndarray):
-        return segmentation != 0
-    if isinstance(segmentation, dict):
-        return _decode(_run_lengths(segmentation["counts"]), height, width)
-    try:
-        polygons = [np.asarray(polygon, dtype=np.float64) for polygon in segmentation]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"its polygons must hold numbers alone, got {segmentation!r:.60}") from error
-    if not all(np.isfinite(polygon).all() for polygon in polygons):
-        raise ValueError("its polygons have coordinates that are not finite numbers")
-    united = mask_util.merge(mask_util.frPyObjects(polygons, height, width))
-    return _decode(_run_lengths(united["counts"]), height, width)
+        return _check_bitmask(segmentation, height, width)
+    rle = segmentation if isinstance(segmentation, dict) else _draw(segmentation, height, width)
+    lengths = run_lengths(rle, height, width)
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
 
 
-def _decode(lengths: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width) bool from lengths of runs of 0 and 1 by turns, column by column.
+def encode(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """A segmentation as COCO's compressed RLE, which json can hold.
 
-    pycocotools would leave memory as it happened to be where the runs end before the image does.
-    """
-    if (lengths < 0).any() or lengths.sum() != height * width:
-        raise ValueError(
-            f"its RLE counts must add up to the image's {height} x {width} = {height * width} pixels, but "
-            f"add up to {lengths.sum()}"
-        )
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(width, height).T
+    Args:
+        segmentation: as for :func:`rasterise`.
+        height, width: of the image, in pixels.
 
-
-def _run_lengths(counts: Any) -> np.ndarray:
-    """The run lengths of an RLE, (n,) int64, from a list of numbers or COCO's compressed text.
+    Returns:
+        ``size`` [height, width] and ``counts``, text.
 
     Raises:
-        ValueError: they are neither.
+        ValueError: as :func:`rasterise`.
     """
-    if isinstance(counts, str):
-        counts = counts.encode("ascii", "replace")
-    if not isinstance(counts, bytes):
-        lengths = np.asarray(counts)
-        if lengths.ndim != 1 or (lengths.size and lengths.dtype.kind not in "iu"):
-            raise ValueError(f"its RLE counts must be text or a list of integers, got {counts!r:.60}")
-        return lengths.astype(np.int64)
-    codes = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - _FIRST_CHARACTER
-    ends = np.flatnonzero(~codes & _MORE)
-    if not len(codes):
-        return codes
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    broken = (codes < 0).any() or (codes >= 64).any() or not len(ends) or ends[-1] != len(codes) - 1
-    if broken or (ends - starts >= _MOST_CHARACTERS).any():
-        raise ValueError(f"its RLE counts are damaged: {counts!r:.60}")
-    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, ends - starts + 1))
-    numbers = np.add.reduceat((codes & _DIGIT) << shifts, starts)
-    numbers -= ((codes[ends] & _SIGN) > 0) * (np.int64(1) << (shifts[ends] + 5))
-    # From the fourth number on, each is the difference to the last but one.
-    numbers[1::2] = numbers[1::2].cumsum()
-    numbers[2::2] = numbers[2::2].cumsum()
-    return numbers
+    height, width = _whole_size(height, width)
+    if isinstance(segmentation, np.ndarray):
+        bitmask = _check_bitmask(segmentation, height, width)
+        rle = mask_util.encode(np.asfortranarray(bitmask.view(np.uint8)))
+    elif isinstance(segmentation, dict):
+        runs = {"size": [height, width], "counts": run_lengths(segmentation, height, width)}
+        rle = mask_util.frPyObjects(runs, height, width)
+    else:
+        rle = _draw(segmentation, height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
+
+
+def split_polygons(segmentation: Any, height: int, width: int) -> tuple[list[Sequence[float]], list[Any]]:
+    """The good polygons of a segmentation, each flat, and the bad ones as they are.
+
+    A good one has x and y of at least three points, all of them numbers that are at most ten times the
+    image's longer side: objects may reach beyond the image, as far as that.
+
+    Args:
+        segmentation: a list of polygons, or one polygon, flat or as points [x, y].
+        height, width: of the image, in pixels.
+
+    Raises:
+        ValueError: it is no such list, it is empty, or the outlines are together longer than those of any
+            object, 0.4 times the number of the image's pixels and 200,000.
+    """
+    if not isinstance(segmentation, list | tuple) or not segmentation:
+        raise ValueError(f"its segmentation must be polygons, RLE or a bitmask, got {shown(segmentation)}")
+    farthest = _FARTHEST * max(height, width)
+    good: list[Sequence[float]] = []
+    bad: list[Any] = []
+    total = 0.0
+    for polygon in _as_polygons(segmentation):
+        steps = _most_steps(polygon, farthest)
+        if steps is None:
+            bad.append(polygon)
+        else:
+            good.append(polygon)
+            total += steps
+    most = 2 * height * width + 1_000_000
+    if total > most and any(steps > most for steps in accumulate(map(_count_steps, good))):
+        raise ValueError(
+            f"its polygons' outlines are longer than {most // _STEPS_A_PIXEL} pixels, more than any object's "
+            f"in an image of {height} x {width}"
+        )
+    return good, bad
+
+
+def _as_polygons(segmentation: Sequence[Any]) -> Sequence[Any]:
+    """The polygons of a list, which may itself be the one polygon, flat or as three or more points.
+
+    A polygon of one point has no meaning, so that pairs of numbers can only be points.
+    """
+    first = segmentation[0]
+    if isinstance(first, int | float | np.number):
+        return [segmentation]
+    if len(segmentation) >= 3 and all(_is_list(point) and len(point) == 2 for point in segmentation):
+        return [[number for point in segmentation for number in point]]
+    return segmentation
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, _LISTS) and getattr(value, "ndim", 1) == 1
+
+
+def _most_steps(polygon: Any, farthest: int) -> float | None:
+    """A bound of the steps along the outline of a polygon; None where it is a bad one."""
+    if not _is_list(polygon) or len(polygon) < 6 or len(polygon) % 2:
+        return None
+    try:
+        norm = math.hypot(*polygon)  # no coordinate is larger; far quicker than to look at each
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if norm > farthest and not (norm < math.inf and -farthest <= min(polygon) and max(polygon) <= farthest):
+        return None
+    # An edge is not longer than its two ends are far from the origin, together. NaN is no bound.
+    return _STEPS_A_PIXEL * 2 * math.sqrt(len(polygon)) * norm + len(polygon) if norm == norm else None
+
+
+def _why_bad(polygon: Any, height: int, width: int) -> str:
+    """What is wrong with a bad polygon."""
+    if not _is_list(polygon):
+        return f"its segmentation must be a list of polygons, which {shown(polygon)} is not"
+    if len(polygon) < 6 or len(polygon) % 2:
+        return (
+            f"its polygon {shown(polygon)} must have x and y of at least three points, but has "
+            f"{len(polygon)} numbers"
+        )
+    return (
+        f"its polygon {shown(polygon)} must hold finite numbers of at most "
+        f"{_FARTHEST * max(height, width)}, which is {_FARTHEST} times the image's longer side"
+    )
+
+
+def _count_steps(polygon: Sequence[float]) -> float:
+    """The steps along the outline of a good polygon, or a few more."""
+    points = np.array(polygon, dtype=np.float64)
+    edges = np.abs(np.roll(points, 2) - points)
+    return float(_STEPS_A_PIXEL * np.maximum(edges[::2], edges[1::2]).sum()) + len(polygon)
+
+
+def _draw(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """The good polygons of a segmentation, united, as pycocotools' compressed RLE."""
+    good, bad = split_polygons(segmentation, height, width)
+    if not good:
+        raise ValueError(_why_bad(bad[0], height, width))
+    polygons = [np.array(polygon, dtype=np.float64) for polygon in good]
+    return mask_util.merge(mask_util.frPyObjects(polygons, height, width))
+
+
+def _check_bitmask(bitmask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Where an array is not 0: (height, width) bool."""
+    if bitmask.shape != (height, width):
+        raise ValueError(f"its bitmask has the shape {bitmask.shape}, but the image has {height, width}")
+    if bitmask.dtype.kind not in "biuf" or not np.isfinite(bitmask).all():
+        raise ValueError(f"its bitmask must hold finite numbers, got {bitmask.dtype}")
+    return bitmask != 0
+
+
+def _whole_size(height: Any, width: Any) -> tuple[int, int]:
+    """The size of an image, in pixels, which must be one that an image can have."""
+    for length in (height, width):
+        if not is_integer(length) and not (isinstance(length, float) and length.is_integer()):
+            raise ValueError(f"its image's size (height, width) is {shown((height, width))}")
+    if not (height > 0 and width > 0 and height * width < _MOST_PIXELS):
+        raise ValueError(f"its image's size (height, width) {shown((height, width))} is none of an image")
+    return int(height), int(width)
 
 
 def transform_masks(masks: np.ndarray, transforms: Transform) -> np.ndarray:

@@ -47,7 +47,7 @@ class MaskCriterion(nn.Module):
         predict_masks: MaskPredictor,
         matches: Matches,
         targets: Targets,
-        image_sizes: Sequence[tuple[int, int]],
+        padded_size: Sequence[int],
         num_boxes: Tensor,
         groups: int = 1,
     ) -> dict[str, Tensor]:
@@ -60,7 +60,7 @@ class MaskCriterion(nn.Module):
             predict_masks: gives the mask logits of the queries that are asked for.
             matches: of the B·K groups.
             targets: of the B images, with masks.
-            image_sizes: (height, width) in pixels of each image without its padding.
+            padded_size: (H, W) in pixels of the batch.
             num_boxes: what the sums over the B images are divided by.
             groups: K.
 
@@ -75,16 +75,20 @@ class MaskCriterion(nn.Module):
             nothing = predict_masks([anyone, *query[1:]], None)[0].float().sum() * 0
             return {"loss_mask": nothing, "loss_dice": nothing}
 
+        compare = partial(_compare, padded_size=padded_size, on_padding=self.on_padding)
         focal = dice = num_boxes.new_zeros(())
         predicted = predict_masks(query, None)
         with torch.autocast(num_boxes.device.type, enabled=False):
             for i, logits in enumerate(predicted):
                 if len(logits):
-                    masks = targets.masks[i, target[i]]
-                    compare = partial(_compare, area=masks.shape[1:] if self.on_padding else image_sizes[i])
                     # It draws no random numbers, so that their state need not be kept.
                     terms = checkpoint(
-                        compare, logits.float(), masks, use_reentrant=False, preserve_rng_state=False
+                        compare,
+                        logits.float(),
+                        targets.masks[i],
+                        target[i],
+                        use_reentrant=False,
+                        preserve_rng_state=False,
                     )
                     focal, dice = focal + terms[0], dice + terms[1]
         return {
@@ -93,8 +97,18 @@ class MaskCriterion(nn.Module):
         }
 
 
-def _compare(logits: Tensor, masks: Tensor, area: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Focal and dice loss of (n, h, w) logits with (n, H, W) masks, over the ``area`` at the top left."""
-    logits = F.interpolate(logits[:, None], size=masks.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-    logits, masks = (x[:, : area[0], : area[1]] for x in (logits, masks))
+def _compare(
+    logits: Tensor, masks: Tensor, target: Tensor, padded_size: Sequence[int], on_padding: bool
+) -> tuple[Tensor, Tensor]:
+    """Focal and dice loss of a batch's (n, h, w) logits with those of an image's masks that they match.
+
+    The masks are chosen here, so that no copy of them is kept for the backward pass.
+    """
+    masks = masks[target]
+    height, width = masks.shape[1:]
+    logits = F.interpolate(logits[:, None], size=padded_size, mode="bilinear", align_corners=False)[:, 0]
+    if on_padding:
+        masks = F.pad(masks, (0, padded_size[1] - width, 0, padded_size[0] - height))
+    else:
+        logits = logits[:, :height, :width]
     return focal_loss(logits, masks), dice_loss(logits, masks)

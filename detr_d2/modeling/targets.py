@@ -1,4 +1,4 @@
-"""Ground truth of a batch, padded to one tensor for each field."""
+"""Ground truth of a batch: one padded tensor for each field, and masks image by image."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from .boxes import xyxy_to_cxcywh
 class Targets:
     """Objects of B images, padded to T, the largest object count of the batch.
 
-    Padding is at the end of each row and has label 0 and box 0; ``counts`` tells where it starts.
+    Padding is at the end of each row and has label 0 and box 0; ``counts`` tells where it starts. Masks,
+    which are large, are not padded.
 
     Attributes:
         labels: (B, T) int64, contiguous class ids.
         boxes: (B, T, 4) float32, (cx, cy, w, h) as a share of the image without its padding.
         counts: objects of each image, kept on the host so that reading them never waits for a device.
-        masks: (B, T, H, W) bool, False on the padding at the bottom and right of each image; or None.
+        masks: for each image (count, height, width) bool of its own size; or None.
     """
 
     labels: Tensor
     boxes: Tensor
     counts: tuple[int, ...]
-    masks: Tensor | None = None
+    masks: tuple[Tensor, ...] | None = None
 
     def repeated(self, times: int) -> Targets:
         """Each image's objects ``times`` times in a row: (B·times, T). Masks are left out."""
@@ -83,23 +84,22 @@ class Targets:
                     f"{image_name(x)} has masks as {type(x['instances'].gt_masks).__name__}: set "
                     "INPUT.MASK_FORMAT to 'bitmask', or use DetrDatasetMapper"
                 )
-        padded_size = (images.tensor.shape[-2], images.tensor.shape[-1]) if with_masks else None
-        return cls.from_instances([x["instances"] for x in batched_inputs], images.tensor.device, padded_size)
+        return cls.from_instances([x["instances"] for x in batched_inputs], images.tensor.device, with_masks)
 
     @classmethod
     def from_instances(
         cls,
         instances: Sequence[Instances],
         device: torch.device,
-        padded_size: tuple[int, int] | None = None,
+        with_masks: bool = False,
     ) -> Targets:
         """Collect ``gt_classes`` and ``gt_boxes`` of each image, and ``gt_masks`` where asked for.
 
         Args:
             instances: one for each image; boxes absolute (x0, y0, x1, y1) in pixels of ``image_size``,
                 masks as ``BitMasks`` of that size, which an image without objects need not have.
-            device: where the padded tensors go, in one copy each.
-            padded_size: (H, W) of the masks; None collects none.
+            device: where the tensors go, in one copy each.
+            with_masks: collect masks.
         """
         labels = [image.gt_classes for image in instances]
         boxes = []
@@ -111,7 +111,9 @@ class Targets:
             labels=pad_sequence(labels, batch_first=True).to(device, torch.int64, non_blocking=True),
             boxes=pad_sequence(boxes, batch_first=True).to(device, torch.float32, non_blocking=True),
             counts=tuple(len(image_labels) for image_labels in labels),
-            masks=None if padded_size is None else _padded_masks(instances, padded_size).to(device),
+            masks=tuple(_masks(image).to(device, non_blocking=True) for image in instances)
+            if with_masks
+            else None,
         )
 
 
@@ -120,11 +122,10 @@ def image_name(batched_input: dict[str, Any]) -> str:
     return str(batched_input.get("file_name") or batched_input.get("image_id") or "an unnamed image")
 
 
-def _padded_masks(instances: Sequence[Instances], size: tuple[int, int]) -> Tensor:
-    """(B, T, H, W) bool."""
-    masks = torch.zeros(len(instances), max(map(len, instances)), *size, dtype=torch.bool)
-    for padded, image in zip(masks, instances, strict=True):
-        if len(image):
-            height, width = image.image_size
-            padded[: len(image), :height, :width] = image.gt_masks.tensor
+def _masks(image: Instances) -> Tensor:
+    """(n, height, width) bool of an image."""
+    if not len(image):
+        return torch.zeros(0, *image.image_size, dtype=torch.bool)
+    masks: Tensor = image.gt_masks.tensor
+    assert masks.shape == (len(image), *image.image_size), f"masks of {tuple(masks.shape)}"
     return masks

@@ -17,6 +17,8 @@ from PIL import Image
 
 from detr_d2.data import MAPPER_REGISTRY, DataError, DetrDatasetMapper
 from detr_d2.data.dataset_mapper import build_mapper
+from detr_d2.errors import MissingFileError
+from tests.image_files import write_png
 
 
 def mapper_of(*transforms, is_train: bool = True) -> DetrDatasetMapper:
@@ -95,32 +97,59 @@ def test_a_mask_without_pixels_is_left_out_and_said_once(record, annotation, cap
         nothing,
     ]
     assert masked()(record)["instances"].gt_classes.tolist() == [2]
-    said = [r.getMessage() for r in caplog.records if "covers no pixel" in r.getMessage()]
-    assert len(said) == 1
-    assert "wide.png, annotation 0" in said[0]
+    (said,) = caplog.messages
+    assert "wide.png, annotation 0" in said
 
 
-@pytest.mark.parametrize(
-    ("segmentation", "message"),
-    [
-        ([[1, 2, 3, 4]], "three points"),
-        ({"size": [60, 40], "counts": [2400]}, r"size .*\(60, 40\), but the image has \(40, 60\)"),
-        ({"size": [40, 60], "counts": [7]}, "add up to 7"),
-        (np.ones((40, 61), dtype=bool), r"bitmask has the shape \(40, 61\)"),
-    ],
-)
-def test_an_unusable_mask_names_the_image_and_the_annotation(record, annotation, segmentation, message):
+UNUSABLE = {
+    "short polygon": {"segmentation": [[1, 2, 3, 4]]},
+    "far away": {"segmentation": [[1e30] * 6]},
+    "RLE of another size": {"segmentation": {"size": [60, 40], "counts": [2400]}},
+    "RLE of too few pixels": {"segmentation": {"size": [40, 60], "counts": [7]}},
+    "bitmask of another size": {"segmentation": np.ones((40, 61), dtype=bool)},
+    "empty": {"segmentation": []},
+    "null": {"segmentation": None},
+    "none": {},
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_an_object_without_a_usable_mask_is_left_out_and_said_once(
+    record, annotation, case, caplog, monkeypatch
+):
+    monkeypatch.setattr(detectron2.utils.logger, "_LOG_COUNTER", Counter())
+    caplog.set_level("WARNING")
+    bad = annotation([10, 5, 20, 15], category_id=1, **UNUSABLE[case])
+    record["annotations"] = [annotation([12, 6, 8, 4], category_id=2, segmentation=SQUARE), bad, bad]
+    instances = masked()(record)["instances"]
+    assert instances.gt_classes.tolist() == [2]
+    assert instances.gt_masks.tensor.sum() == 8 * 4
+    (said,) = caplog.messages
+    assert "wide.png, annotation 1" in said
+    # Its box is as good as any.
+    assert mapper_of()(record)["instances"].gt_classes.tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_an_image_without_any_usable_mask_has_no_objects(record, annotation, case):
+    record["annotations"] = [annotation([10, 5, 20, 15], **UNUSABLE[case])]
+    instances = masked()(record)["instances"]
+    assert len(instances) == 0
+    assert instances.gt_masks.tensor.shape == (0, 40, 60)
+
+
+def test_a_bad_polygon_beside_a_good_one_is_left_out_and_said_once(record, annotation, caplog, monkeypatch):
+    monkeypatch.setattr(detectron2.utils.logger, "_LOG_COUNTER", Counter())
+    caplog.set_level("WARNING")
     record["annotations"] = [
-        annotation([10, 5, 20, 15], segmentation=SQUARE),
-        annotation([10, 5, 20, 15], segmentation=segmentation),
+        annotation([12, 6, 8, 4], segmentation=SQUARE),
+        annotation([12, 6, 8, 4], segmentation=[[1, 2, 3, 4], *SQUARE, ["1"] * 6]),
     ]
-    with pytest.raises(DataError, match=rf"wide\.png, annotation 1 \(counted from 0\): its .*{message}"):
-        masked()(record)
-
-
-def test_a_missing_mask_names_the_image_and_the_key(record):
-    with pytest.raises(DataError, match=r"wide\.png, annotation 0 .* no 'segmentation'.*MODEL\.MASK_ON"):
-        masked()(record)
+    for _ in range(2):
+        first, second = masked()(record)["instances"].gt_masks.tensor
+        assert torch.equal(first, second)
+    (said,) = caplog.messages
+    assert "wide.png, annotation 1" in said
 
 
 def test_a_panoptic_record_names_the_mapper_that_reads_it(panoptic_record):
@@ -201,7 +230,7 @@ def test_training_without_annotations_names_the_image(record):
 
 def test_a_missing_image_is_named(record):
     record["file_name"] = record["file_name"].replace("wide", "gone")
-    with pytest.raises(DataError, match=r"gone\.png does not exist"):
+    with pytest.raises(MissingFileError, match=r"gone\.png"):
         mapper_of()(record)
 
 
@@ -252,3 +281,17 @@ def test_other_mappers_can_be_registered(data_config):
 
     data_config.INPUT.DATASET_MAPPER_NAME = "MapperOfATest"
     assert build_mapper(data_config, is_train=False).is_train is False
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_the_limit_and_the_white_level_of_the_config_hold_in_training_and_evaluation(
+    data_config, record, tmp_path, is_train
+):
+    values = np.full((40, 60), 2048, dtype=np.uint16)
+    record["file_name"] = str(write_png(tmp_path / "deep.png", values))
+    data_config.INPUT.WHITE_LEVEL = 4095
+    data_config.INPUT.MAX_IMAGE_PIXELS = 60 * 40
+    assert (build_mapper(data_config, is_train)(record)["image"] == 128).all()
+    data_config.INPUT.MAX_IMAGE_PIXELS -= 1
+    with pytest.raises(DataError, match=r"deep\.png.*60 x 40.*2399.*INPUT\.MAX_IMAGE_PIXELS"):
+        build_mapper(data_config, is_train)(record)

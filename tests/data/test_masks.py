@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import tracemalloc
+from typing import Any
+
 import numpy as np
 import pytest
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import CropTransform, HFlipTransform, NoOpTransform
 from pycocotools import mask as mask_util
 
-from detr_d2.data.masks import boxes_of_masks, rasterise, segmentation_problem, transform_masks
-
-
-def random_masks() -> list[np.ndarray]:
-    """Noise, patches with long runs, one pixel, all, nothing, one row, one column."""
-    rng = np.random.default_rng(0)
-    masks = [rng.random((13, 29)) < share for share in (0.02, 0.5, 0.98)]
-    for _ in range(5):
-        masks.append(np.kron(rng.random((3, 4)) < 0.5, np.ones((40, 300))).astype(bool))
-    corner = np.zeros((50, 70), dtype=bool)
-    corner[0, 0] = True
-    return [*masks, corner, np.ones((31, 33), bool), np.zeros((31, 33), bool), np.eye(1, 9, 4) > 0]
-
-
-def uncompressed(mask: np.ndarray) -> list[int]:
-    """COCO's run lengths, counted one pixel at a time."""
-    counts, value = [0], False
-    for pixel in mask.T.ravel().tolist():
-        if pixel != value:
-            counts.append(0)
-            value = pixel
-        counts[-1] += 1
-    return counts
-
-
-@pytest.mark.parametrize("number", range(12))
-def test_rle_of_any_form_is_decoded_as_cocos_tools_do(number):
-    mask = random_masks()[number]
-    rle = mask_util.encode(np.asfortranarray(mask.astype(np.uint8)))
-    assert np.array_equal(mask_util.decode(rle), mask)
-    size = list(mask.shape)
-    for counts in (rle["counts"], rle["counts"].decode(), uncompressed(mask), np.array(uncompressed(mask))):
-        decoded = rasterise({"size": size, "counts": counts}, *size)
-        assert decoded.dtype == bool
-        assert np.array_equal(decoded, mask)
+from detr_d2.data.masks import (
+    Faults,
+    boxes_of_masks,
+    encode,
+    rasterise,
+    segmentation_faults,
+    split_polygons,
+    transform_masks,
+)
 
 
 def test_polygons_are_filled_and_united():
@@ -66,47 +45,211 @@ def test_a_bitmask_is_where_the_array_is_not_zero(kind):
     assert np.array_equal(rasterise(mask, 4, 6), np.eye(4, 6) > 0)
 
 
-BAD = {
-    "no points": ([[]], "three points, but has 0 numbers"),
-    "one point": ([[1, 2]], "three points, but has 2 numbers"),
-    "two points": ([[1, 2, 3, 4]], "three points, but has 4 numbers"),
-    "one bad polygon of two": ([[1, 1, 5, 1, 5, 5], [1, 2, 3, 4]], "three points, but has 4 numbers"),
-    "odd": ([[1, 2, 3, 4, 5, 6, 7]], "three points, but has 7 numbers"),
-    "flat": ([1, 2, 3, 4, 5, 6], "a list of polygons"),
-    "not a number": ([[1, 2, 3, float("nan"), 5, 6]], "not finite"),
-    "infinite": ([[1, 2, 3, float("inf"), 5, 6]], "not finite"),
-    "words": ([["a", "b", "c", "d", "e", "f"]], "numbers alone"),
-    "empty": ([], "must be polygons, RLE or a bitmask"),
-    "none": (None, "must be polygons, RLE or a bitmask"),
-    "text": ("5 5", "must be polygons, RLE or a bitmask"),
-    "bitmask of another size": (np.ones((6, 4), bool), r"bitmask has the shape \(6, 4\).*\(4, 6\)"),
-    "bitmask with channels": (np.ones((4, 6, 1), bool), "bitmask has the shape"),
-    "RLE of another size": ({"size": [6, 4], "counts": [24]}, r"RLE has the size.*\(6, 4\).*\(4, 6\)"),
-    "RLE without size": ({"counts": [24]}, "'size' and 'counts'"),
-    "too few": ({"size": [4, 6], "counts": [5, 5]}, "4 x 6 = 24 pixels, but add up to 10"),
-    "too many": ({"size": [4, 6], "counts": [20, 5]}, "add up to 25"),
-    "no counts": ({"size": [4, 6], "counts": []}, "add up to 0"),
-    "no text": ({"size": [4, 6], "counts": ""}, "add up to 0"),
-    "negative": ({"size": [4, 6], "counts": [30, -6]}, "RLE counts"),
-    "fractions": ({"size": [4, 6], "counts": [11.5, 12.5]}, "list of integers"),
-    "no list": ({"size": [4, 6], "counts": None}, "list of integers"),
-    "cut text": ({"size": [4, 6], "counts": "P"}, "damaged"),
-    "foreign text": ({"size": [4, 6], "counts": "~!"}, "damaged"),
-    "endless text": ({"size": [4, 6], "counts": "o" * 40 + "0"}, "damaged"),
-    "not ASCII": ({"size": [4, 6], "counts": "\u00e9"}, "RLE counts"),
+TRIANGLE = [1, 1, 5, 1, 5, 3]
+NAN, INFINITE = float("nan"), float("inf")
+
+BAD_POLYGONS: dict[str, Any] = {
+    "no points": [],
+    "one point": [1, 2],
+    "two points": [1, 2, 3, 4],
+    "odd": [1, 2, 3, 4, 5, 6, 7],
+    "text": ["1", "2", "3", "4", "5", "6"],
+    "a word": [1, 2, 3, 4, 5, "six"],
+    "None": [1, 2, 3, 4, 5, None],
+    "nested": [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11, 12]],
+    "nested deeply": [1, 2, 3, 4, 5, [[[[[[[[6]]]]]]]]],
+    "dict": {"x": 1},
+    "NaN": [1, 2, 3, NAN, 5, 6],
+    "NaN first": [NAN, 1e30, 1, 2, 3, 4],
+    "infinite": [1, 2, 3, INFINITE, 5, 6],
+    "both infinities": [1, 2, 3, INFINITE, 5, -INFINITE],
+    "1e30": [1e30, 2, 3, 4, 5, 6],
+    "-1e30": [1, 2, 3, 4, 5, -1e30],
+    "1e308": [1e308] * 6,
+    "2**31": [2**31, 2, 3, 4, 5, 6],
+    "2**70": [1, 2, 2**70, 4, 5, 6],
+    "10**5000": [1, 2, 10**5000, 4, 5, 6],
+    "just too far": [1, 2, 3, 4, 60.1, 6],
+    "complex": [1, 2, 3, 4, 5, 6j],
+    "array with rows": np.ones((6, 2)),
+    "array of text": np.array(["1"] * 6),
+    "array of one number": np.array(3.0),
+}
+
+
+@pytest.mark.parametrize("case", BAD_POLYGONS)
+def test_a_bad_polygon_is_counted_and_left_out_beside_good_ones(case):
+    bad, expected = BAD_POLYGONS[case], rasterise([TRIANGLE], 4, 6)
+    for polygons in ([TRIANGLE, bad], [bad, TRIANGLE], (bad, TRIANGLE)):
+        assert np.array_equal(rasterise(polygons, 4, 6), expected)
+        faults = segmentation_faults(polygons, 4, 6)
+        assert (faults.bad_parts, faults.unusable) == (1, False)
+        good, (left_out,) = split_polygons(polygons, 4, 6)
+        assert good == [TRIANGLE]
+        assert left_out is bad
+        assert encode(polygons, 4, 6) == encode([TRIANGLE], 4, 6)
+
+
+@pytest.mark.parametrize("case", BAD_POLYGONS)
+def test_where_no_polygon_is_good_the_first_ones_fault_is_said(case):
+    faults = segmentation_faults([BAD_POLYGONS[case]] * 2, 4, 6)
+    assert (faults.bad_parts, faults.unusable) == (2, True)
+    assert_refused([BAD_POLYGONS[case]] * 2, 4, 6)
+
+
+def test_a_sound_segmentation_has_no_faults():
+    for segmentation in ([TRIANGLE], TRIANGLE, {"size": [4, 6], "counts": [24]}, np.ones((4, 6))):
+        assert segmentation_faults(segmentation, 4, 6) == Faults("", 0, False)
+
+
+def assert_refused(segmentation: Any, height: Any, width: Any) -> None:
+    """All functions refuse it, with the same reason, of one line of a usual length."""
+    faults = segmentation_faults(segmentation, height, width)
+    assert faults.unusable
+    assert faults.why.startswith("its ")
+    assert "\n" not in faults.why
+    assert len(faults.why) < 300
+    for function in (rasterise, encode):
+        with pytest.raises(ValueError, match="^its ") as caught:
+            function(segmentation, height, width)
+        assert str(caught.value) == faults.why
+
+
+BAD: dict[str, Any] = {
+    "empty": [],
+    "None": None,
+    "text": "5 5",
+    "a number": 7,
+    "a flat list of two points": [1, 2, 3, 4],
+    "a flat list with text": [1, 2, 3, 4, 5, "6"],
+    "two points": [[1, 2], [3, 4]],
+    "points with text": [[1, 2], [3, 4], [5, "6"]],
+    "points in space": [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
+    "far points": [[1, 2], [3, 4], [5, 2**70]],
+    "bitmask of another size": np.ones((6, 4), bool),
+    "bitmask with channels": np.ones((4, 6, 1), bool),
+    "bitmask of objects": np.ones((4, 6), object),
+    "bitmask of text": np.full((4, 6), "1"),
+    "bitmask with NaN": np.full((4, 6), NAN),
+    "RLE without size": {"counts": [24]},
+    "RLE without counts": {"size": [4, 6]},
+    "long text": "x\n" * 1000,
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_with_a_segmentation_is_said(case):
-    segmentation, message = BAD[case]
-    with pytest.raises(ValueError, match=f"^its.*{message}"):
-        rasterise(segmentation, 4, 6)
+def test_what_is_no_segmentation_is_refused(case):
+    assert_refused(BAD[case], 4, 6)
 
 
-def test_a_sound_form_has_no_problem():
-    for segmentation in ([[1, 1, 5, 1, 5, 3]], {"size": [4, 6], "counts": [24]}, np.ones((4, 6))):
-        assert segmentation_problem(segmentation, 4, 6) == ""
+@pytest.mark.parametrize(
+    "size",
+    [
+        (0, 6),
+        (4, -6),
+        (4, 2**70),
+        (2**15, 2**15),
+        ("4", "6"),
+        (None, 6),
+        (4, NAN),
+        (INFINITE, 6),
+        (4.5, 6),
+        ([4], 6),
+    ],
+)
+@pytest.mark.parametrize("segmentation", [[TRIANGLE], {"size": [4, 6], "counts": [24]}, np.ones((4, 6))])
+def test_sizes_that_no_image_has_are_refused(size, segmentation):
+    assert_refused(segmentation, *size)
+
+
+def test_whole_sizes_of_any_type_are_sizes():
+    for size in ((4.0, 6.0), (np.int64(4), np.int32(6))):
+        assert encode([TRIANGLE], *size) == encode([TRIANGLE], 4, 6)
+        assert rasterise({"size": [4, 6], "counts": [24]}, *size).shape == (4, 6)
+
+
+def test_one_polygon_may_be_flat_or_a_list_of_points():
+    flat = [1.5, 1, 9, 2, 10, 7, 3, 8.25]
+    points = [[1.5, 1], [9, 2], [10, 7], [3, 8.25]]
+    expected = rasterise([flat], 10, 12)
+    assert expected.sum() > 30
+    for segmentation in (flat, tuple(flat), points, [tuple(p) for p in points], list(map(np.array, points))):
+        assert np.array_equal(rasterise(segmentation, 10, 12), expected)
+        assert segmentation_faults(segmentation, 10, 12) == Faults("", 0, False)
+
+
+def test_pairs_beside_a_polygon_are_polygons_of_one_point():
+    polygons = [[0, 0], TRIANGLE, [3, 3], [2, 2]]
+    assert np.array_equal(rasterise(polygons, 4, 6), rasterise([TRIANGLE], 4, 6))
+    assert segmentation_faults(polygons, 4, 6).bad_parts == 3
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.int16, np.uint8, float, int])
+def test_coordinates_may_be_any_numbers(number):
+    polygon = [1, 1, 9, 2, 10, 7, 3, 8]
+    for segmentation in ([[number(x) for x in polygon]], [np.array(polygon, dtype=number)]):
+        assert np.array_equal(rasterise(segmentation, 10, 12), rasterise([polygon], 10, 12))
+
+
+def drawn_by_pycocotools(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
+    return mask_util.decode(mask_util.merge(mask_util.frPyObjects(polygons, height, width)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_polygons_are_drawn_as_cocos_tools_do_also_far_beyond_the_image(seed):
+    rng = np.random.default_rng(seed)
+    height, width = (int(n) for n in rng.integers(1, 60, 2))
+    reach = float(rng.choice([1, 1.2, 3, 9]))
+    polygons = []
+    for points in rng.integers(3, 30, size=rng.integers(1, 4)):
+        x, y = rng.uniform(1 - reach, reach, (2, points)) * [[width], [height]]
+        polygons.append(np.stack([x, y], axis=1).round(seed % 3).ravel().tolist())
+    assert segmentation_faults(polygons, height, width) == Faults("", 0, False)
+    expected = drawn_by_pycocotools(polygons, height, width)
+    assert np.array_equal(rasterise(polygons, height, width), expected)
+    assert np.array_equal(mask_util.decode(encode(polygons, height, width)), expected)
+
+
+def test_an_outline_of_a_hundred_thousand_points_is_drawn():
+    angle = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
+    polygon = np.stack([320 + 300 * np.cos(angle), 240 + 200 * np.sin(angle)], axis=1).ravel().tolist()
+    assert np.array_equal(rasterise([polygon], 480, 640), drawn_by_pycocotools([polygon], 480, 640))
+
+
+def test_an_outline_that_no_object_has_is_refused_before_it_takes_memory():
+    """pycocotools would take 600 MB and 16 GB for these."""
+    rng = np.random.default_rng(0)
+    for polygons in (
+        [rng.uniform(0, 200, 200_000).tolist()],
+        [[-600, 0, 600, 0, 0, 600] * 400_000],
+        [[-600, 0, 600, 0, 0, 600]] * 10_000,
+    ):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert_refused(polygons, 60, 60)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+def test_a_message_about_much_data_takes_no_memory():
+    segmentations = ("x" * 10_000_000, [["x"] * 1_000_000], {"size": [4, 6], "counts": [1] * 1_000_000})
+    tracemalloc.start()
+    try:
+        for segmentation in segmentations:
+            assert_refused(segmentation, 4, 6)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_encoded_segmentations_are_json_and_pycocotools_own():
+    mask = np.random.default_rng(0).random((13, 29)) < 0.5
+    rle = mask_util.encode(np.asfortranarray(mask.astype(np.uint8)))
+    expected = {"size": [13, 29], "counts": rle["counts"].decode()}
+    runs = {"size": [13, 29], "counts": [5, 100, 0, 2, 270]}
+    for segmentation in (rle, expected, mask, mask.astype(np.float32)):
+        encoded = encode(segmentation, np.int64(13), 29)
+        assert encoded == expected
+        assert json.loads(json.dumps(encoded)) == expected
+    assert np.array_equal(mask_util.decode(encode(runs, 13, 29)), rasterise(runs, 13, 29))
 
 
 TRANSFORMS = {

@@ -49,17 +49,35 @@ def test_repeating_and_picking_every_one_are_inverse() -> None:
     assert back.counts == targets.counts
 
 
-def test_masks_are_padded_at_the_bottom_and_right_and_left_out_unless_asked_for() -> None:
+def test_masks_are_those_of_each_image_and_left_out_unless_asked_for() -> None:
     one = instances((3, 4), [[0.0, 0.0, 1.0, 1.0]] * 2, [1, 2])
     one.gt_masks = BitMasks(torch.rand(2, 3, 4) > 0.5)
     other = instances((2, 5), [], [])  # has no masks, and needs none
-    targets = Targets.from_instances([one, other], torch.device("cpu"), padded_size=(6, 8))
+    targets = Targets.from_instances([one, other], torch.device("cpu"), with_masks=True)
     assert targets.masks is not None
-    assert targets.masks.shape == (2, 2, 6, 8)
-    assert targets.masks.dtype == torch.bool
-    assert torch.equal(targets.masks[0, :, :3, :4], one.gt_masks.tensor)
-    assert targets.masks.sum() == one.gt_masks.tensor.sum()
+    assert torch.equal(targets.masks[0], one.gt_masks.tensor)
+    assert targets.masks[1].shape == (0, 2, 5)
+    assert {masks.dtype for masks in targets.masks} == {torch.bool}
     assert Targets.from_instances([one, other], torch.device("cpu")).masks is None
+
+
+def test_masks_take_no_more_memory_than_the_objects_have_pixels() -> None:
+    counts, sizes = (40, 1, 0, 2), [(30, 40), (50, 20), (9, 9), (20, 50)]
+    batch = []
+    for count, size in zip(counts, sizes, strict=True):
+        batch.append(instances(size, [[0.0, 0.0, 1.0, 1.0]] * count, [0] * count))
+        batch[-1].gt_masks = BitMasks(torch.ones(count, *size, dtype=torch.bool))
+    targets = Targets.from_instances(batch, torch.device("cpu"), with_masks=True)
+    assert targets.masks is not None
+    held = sum(masks.untyped_storage().nbytes() for masks in targets.masks)
+    assert held == 40 * 30 * 40 + 50 * 20 + 2 * 20 * 50
+
+
+def test_masks_of_another_size_than_their_image_are_a_mappers_fault() -> None:
+    image = instances((3, 4), [[0.0, 0.0, 1.0, 1.0]], [1])
+    image.gt_masks = BitMasks(torch.ones(1, 2, 4, dtype=torch.bool))
+    with pytest.raises(AssertionError, match="2, 4"):
+        Targets.from_instances([image], torch.device("cpu"), with_masks=True)
 
 
 def test_objects_that_a_model_cannot_learn_from_are_reported_with_the_image() -> None:

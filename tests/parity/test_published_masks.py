@@ -65,7 +65,8 @@ def test_focal_and_dice_losses(counts: tuple[int, ...]) -> None:
         masks[image, count:] = False
         masks[image, :, 90 - 9 * image :] = False  # padding
     labels, boxes = torch.zeros(masks.shape[:2], dtype=torch.int64), torch.rand(*masks.shape[:2], 4)
-    targets = Targets(labels, boxes, counts, masks)
+    own = tuple(masks[i, :count, : 90 - 9 * i] for i, count in enumerate(counts))
+    targets = Targets(labels, boxes, counts, own)
     pairs = [
         (torch.randperm(queries)[:n], torch.randperm(count)[:n])
         for count in counts
@@ -81,7 +82,7 @@ def test_focal_and_dice_losses(counts: tuple[int, ...]) -> None:
         lambda chosen, _: [x[q] for x, q in zip(logits, chosen, strict=True)],
         matches,
         targets,
-        [(90 - 9 * image, width) for image in range(len(counts))],
+        (height, width),
         num_boxes,
     )
     expected = build_published_criterion(FOLDER, 80).loss_masks(
