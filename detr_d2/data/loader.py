@@ -12,15 +12,16 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MetadataCatalog
 from detectron2.data.build import print_instances_class_histogram
-from detectron2.data.detection_utils import check_metadata_consistency
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError, DataError
+from .classes import match_classes
 from .dataset_mapper import build_mapper
+from .preflight.run import Needs, ensure_examined
+from .records import Records, count_objects, load_records, objects_of
 from .sampler import Item, ReproducibleBatchSampler, aspect_ratio_groups, build_epoch_order
-from .validation import Records, check_dataset, count_objects, load_dataset, objects_of
 
 Mapper = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -167,8 +168,8 @@ def build_detr_test_loader(
         DataError: the data set cannot be used.
         ConfigError: a config key with a value that cannot be used.
     """
-    records = load_dataset(dataset_name)
-    check_dataset(dataset_name, records, cfg.MODEL.DETR.NUM_CLASSES, cfg.MODEL.DETR.NUM_OBJECT_QUERIES)
+    ensure_examined(dataset_name, Needs.of(cfg, training=False))
+    records = load_records(dataset_name)
     if mapper is None:
         mapper = build_mapper(cfg, is_train=False)
     return DataLoader(
@@ -206,15 +207,8 @@ def load_training_records(cfg: CfgNode) -> Records:
         raise DataError("DATASETS.TRAIN is empty: name at least one data set to train on.")
     loaded = []
     for name in names:
-        records = load_dataset(name)
-        check_dataset(
-            name,
-            records,
-            cfg.MODEL.DETR.NUM_CLASSES,
-            cfg.MODEL.DETR.NUM_OBJECT_QUERIES,
-            masks=cfg.MODEL.MASK_ON,
-        )
-        loaded.append(records)
+        ensure_examined(name, Needs.of(cfg, training=True))
+        loaded.append(_numbered_as(names[0], name, load_records(name)))
     records = list(itertools.chain.from_iterable(loaded))
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         total = len(records)
@@ -229,9 +223,26 @@ def load_training_records(cfg: CfgNode) -> Records:
             )
     classes = MetadataCatalog.get(names[0]).get("thing_classes", None)
     if classes is not None:
-        check_metadata_consistency("thing_classes", names)
         print_instances_class_histogram([{"annotations": objects_of(record)} for record in records], classes)
     return records
+
+
+def _numbered_as(first: str, name: str, records: Records) -> Records:
+    """The records of a data set with the class numbers of the first one, which are the model's.
+
+    Raises:
+        DataError: a class is not one of the first data set's; shows both lists.
+    """
+    model, own = (list(MetadataCatalog.get(one).get("thing_classes", None) or ()) for one in (first, name))
+    if not model or not own or model == own:
+        return records
+    used = {item["category_id"] for record in records for item in objects_of(record)}
+    numbers = {there: number for number, there in match_classes(model, own, sorted(used), name).items()}
+    key = "annotations" if "annotations" in records[0] else "segments_info"
+    return [
+        {**record, key: [{**x, "category_id": numbers[x["category_id"]]} for x in objects_of(record)]}
+        for record in records
+    ]
 
 
 def _worker_options(num_workers: int) -> dict[str, Any]:

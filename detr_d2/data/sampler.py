@@ -10,7 +10,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler
 from torch.utils.data import Sampler
 
 from ..errors import ConfigError
-from .validation import objects_of
+from .records import objects_of
 
 # From an epoch's number and its own random generator to the indices of that epoch, in order.
 EpochOrder = Callable[[np.random.Generator], np.ndarray]

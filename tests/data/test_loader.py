@@ -180,9 +180,9 @@ def test_several_data_sets_are_joined(mixed_config, catalog):
 
 def test_data_sets_of_other_classes_are_not_joined(mixed_config, catalog):
     DatasetCatalog.register("others", lambda: DatasetCatalog.get("mixed"))
-    MetadataCatalog.get("others").set(thing_classes=["odd", "even"])
+    MetadataCatalog.get("others").set(thing_classes=["odd", "prime"])
     mixed_config.DATASETS.TRAIN = ("mixed", "others")
-    with pytest.raises(ValueError, match="thing_classes"):
+    with pytest.raises(DataError, match="odd, prime"):
         build_detr_train_loader(mixed_config)
 
 

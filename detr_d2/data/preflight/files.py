@@ -1,0 +1,104 @@
+"""The image files of a data set: are they there, can they be read, and have they the annotated size?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+from detectron2.utils.file_io import PathManager
+
+from ...errors import UserError
+from ..images import ImageHeader, image_header
+from .findings import Report
+
+# Of larger data sets so many images are looked into, evenly spread: some seconds of reading.
+MOST_HEADERS = 10_000
+_THREADS = 8
+
+
+def missing_files(files: Iterable[str]) -> list[str]:
+    """Those of some files that do not exist: one listing for each folder, not one request for each file.
+
+    Of addresses (``scheme://``) the same number as of headers is asked for, evenly spread.
+    """
+    folders: dict[str, list[str]] = {}
+    remote: list[str] = []
+    for file in files:
+        if "://" in file:
+            remote.append(file)
+        else:
+            folder, name = os.path.split(file)
+            folders.setdefault(folder, []).append(name)
+    missing: list[str] = []
+    for folder, names in folders.items():
+        try:
+            present = set(os.listdir(folder or "."))
+        except (OSError, ValueError):  # ValueError: a character that no path can have
+            present = set()
+        missing.extend(os.path.join(folder, name) for name in names if name not in present)
+    if remote:
+        asked = [remote[position] for position in spread(len(remote), MOST_HEADERS)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            missing.extend(
+                f for f, there in zip(asked, pool.map(PathManager.exists, asked), strict=True) if not there
+            )
+    return missing
+
+
+def look_at_images(
+    report: Report,
+    files: Sequence[str],
+    sizes: np.ndarray,
+    max_pixels: int,
+    root: str = "the folder of the images",
+) -> None:
+    """Existence of all files; readability and size of as many local ones as :data:`MOST_HEADERS`.
+
+    Args:
+        report: gets the findings, and how many headers were read.
+        files: with their folder.
+        sizes: (M, 2) annotated width and height; infinite where there is none.
+        max_pixels: INPUT.MAX_IMAGE_PIXELS.
+        root: what to call the folder.
+    """
+    missing = missing_files(files)
+    for file in missing:
+        report.add("missing-image", file, root=root)
+    absent = set(missing)
+    local = [i for i, file in enumerate(files) if file not in absent and "://" not in file]
+    chosen = [local[position] for position in spread(len(local), MOST_HEADERS)]
+    report.headers, report.sampled = len(chosen), len(chosen) < len(local)
+    read = partial(_header, max_pixels=max_pixels)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        headers = pool.map(read, [files[position] for position in chosen])
+        for position, header in zip(chosen, headers, strict=True):
+            _compare(report, files[position], header, *sizes[position].tolist())
+
+
+def _header(file: str, max_pixels: int) -> ImageHeader | UserError:
+    try:
+        return image_header(file, max_pixels)
+    except UserError as error:
+        return error
+
+
+def _compare(report: Report, file: str, header: ImageHeader | UserError, width: float, height: float) -> None:
+    if isinstance(header, UserError):
+        report.add("unreadable-image", str(header))
+    elif np.isfinite([width, height]).all() and (header.width, header.height) != (width, height):
+        exchanged = (header.height, header.width) == (width, height)
+        report.add(
+            "exif-size" if header.turned and exchanged else "other-size",
+            f"{file} is {header.width} x {header.height} pixels, annotated as {width:g} x {height:g}"
+            + (" (exchanged)" if exchanged else ""),
+        )
+
+
+def spread(number: int, most: int) -> list[int]:
+    """At most ``most`` of the positions 0 to ``number`` - 1, evenly spread."""
+    if number <= most:
+        return list(range(number))
+    return [position * number // most for position in range(most)]

@@ -1,0 +1,285 @@
+"""One look at every data set of a config, before anything is loaded or trained."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils import comm
+
+from ...errors import EXIT_STATUS, ConfigError, DataError, UserError
+from ..image_file import MAX_PIXELS
+from ..json_file import read_json, without_garbage_collection
+from ..panoptic_classes import panoptic_classes
+from ..records import Records, annotation_file, check_name, load_records, missing_annotations
+from .classes import compare_classes
+from .columns import Columns, look_at_boxes, look_at_counts, look_at_repeated_files
+from .files import look_at_images
+from .findings import Report, Severity, stop_at_errors
+from .instances import look_at_instances
+from .panoptic import look_at_panoptic
+from .records import look_at_records
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model asks of a data set; None asks nothing.
+
+    Attributes:
+        num_classes: MODEL.DETR.NUM_CLASSES, of data sets that are trained on. Others are compared by name.
+        num_queries: MODEL.DETR.NUM_OBJECT_QUERIES.
+        num_detections: TEST.DETECTIONS_PER_IMAGE, of data sets that are evaluated on.
+        masks: the annotated masks are trained on.
+        panoptic: segments of things and stuff are trained on or evaluated.
+        max_pixels: INPUT.MAX_IMAGE_PIXELS.
+    """
+
+    num_classes: int | None = None
+    num_queries: int | None = None
+    num_detections: int | None = None
+    masks: bool = False
+    panoptic: bool = False
+    max_pixels: int = MAX_PIXELS
+
+    @classmethod
+    def of(cls, cfg: CfgNode, training: bool) -> Needs:
+        """What a config asks of a data set of DATASETS.TRAIN, or of DATASETS.TEST.
+
+        Raises:
+            ConfigError: TEST.DETECTIONS_PER_IMAGE is not positive.
+        """
+        limit = cfg.TEST.DETECTIONS_PER_IMAGE
+        if limit < 1:
+            raise ConfigError(f"TEST.DETECTIONS_PER_IMAGE is {limit}, but must be at least 1")
+        return cls(
+            num_classes=cfg.MODEL.DETR.NUM_CLASSES if training else None,
+            num_queries=cfg.MODEL.DETR.NUM_OBJECT_QUERIES,
+            num_detections=None if training else cfg.TEST.DETECTIONS_PER_IMAGE,
+            masks=training and cfg.MODEL.MASK_ON,
+            panoptic=cfg.MODEL.DETR.TEST.PANOPTIC_ON
+            or cfg.INPUT.DATASET_MAPPER_NAME == "DetrPanopticDatasetMapper",
+            max_pixels=cfg.INPUT.MAX_IMAGE_PIXELS,
+        )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """That a data set was looked at, and what it was then.
+
+    Attributes:
+        stamp: see :func:`_stamp`.
+        report: None where another process looked.
+    """
+
+    stamp: Any
+    report: Report | None
+
+
+# Nothing is looked at twice.
+_EXAMINED: dict[tuple[str, Needs], _Look] = {}
+
+
+def preflight(cfg: CfgNode, train: Sequence[str] | None = None, test: Sequence[str] | None = None) -> None:
+    """Look at the data sets of a config, say all that is found, and stop at errors.
+
+    Every process calls it; the main one looks, and the others wait. A data set that was looked at before
+    and has not changed since is not looked at again.
+
+    Args:
+        cfg: with detr_d2's keys.
+        train: data sets that are trained on; None takes DATASETS.TRAIN.
+        test: data sets that are evaluated on; None takes DATASETS.TEST.
+
+    Raises:
+        DataError: in the main process, the first error. The other processes end.
+    """
+    trained = [(name, Needs.of(cfg, True)) for name in (cfg.DATASETS.TRAIN if train is None else train)]
+    tested = [(name, Needs.of(cfg, False)) for name in (cfg.DATASETS.TEST if test is None else test)]
+    wanted = [*trained, *tested]
+    error: DataError | None = None
+    if comm.is_main_process():
+        reports = [_examined(name, needs) for name, needs in wanted]
+        if trained:
+            compare_classes(reports[0], reports[1:])
+        try:
+            _say(reports)
+        except DataError as found:
+            error = found
+    if any(comm.all_gather(error is not None)):
+        if error is not None:
+            raise error
+        raise SystemExit(EXIT_STATUS)  # the main process says why
+    for name, needs in wanted:
+        _EXAMINED.setdefault((name, needs), _Look(_stamp(name), None))
+
+
+def ensure_examined(name: str, needs: Needs) -> None:
+    """Look at one data set in this process alone, unless it was looked at and has not changed since.
+
+    Raises:
+        DataError: it has errors.
+    """
+    look = _EXAMINED.get((name, needs))
+    if look is None or look.stamp != _stamp(name) or (look.report and look.report.errors):
+        _say([_examined(name, needs)])
+
+
+def load_dataset(name: str) -> Records:
+    """The records of a registered data set, in Detectron2's format, after a look at what they come from.
+
+    Those of panoptic data sets get ``width`` and ``height`` too.
+
+    Raises:
+        DataError: there is no such data set, or it has errors.
+    """
+    needs = next((needs for known, needs in _EXAMINED if known == name), Needs())
+    ensure_examined(name, needs)
+    return load_records(name)
+
+
+def _examined(name: str, needs: Needs) -> Report:
+    """The report of a data set, a new one where it may have changed."""
+    look, stamp = _EXAMINED.get((name, needs)), _stamp(name)
+    if look is None or look.report is None or look.stamp != stamp:
+        look = _EXAMINED[name, needs] = _Look(stamp, examine(name, needs))
+    assert look.report is not None
+    return look.report
+
+
+def _say(reports: Sequence[Report]) -> None:
+    """Log what was found, once for each report, and stop at errors."""
+    for report in reports:
+        if not report.said:
+            report.said = True
+            grave = any(finding.severity is not Severity.NOTE for finding in report.findings)
+            (_LOGGER.warning if grave else _LOGGER.info)("%s", report.table())
+    stop_at_errors(reports)
+
+
+def _stamp(name: str) -> Any:
+    """What is another thing where a data set may have changed: its file's time and size, or its function."""
+    if name not in DatasetCatalog.list():
+        return None
+    file = annotation_file(name)
+    try:
+        status = os.stat(file)
+    except (OSError, ValueError):
+        return DatasetCatalog[name]
+    return file, status.st_mtime_ns, status.st_size
+
+
+def examine(name: str, needs: Needs) -> Report:
+    """Look at a registered data set; what is parsed for it is freed again."""
+    with without_garbage_collection():
+        return _examine(Report("registered in Python", name), name, needs)
+
+
+def _examine(report: Report, name: str, needs: Needs) -> Report:
+    try:
+        check_name(name)
+    except DataError as error:
+        report.add("unknown-data-set", str(error))
+        return report
+    metadata = MetadataCatalog.get(name)
+    report.source = annotation_file(name) or report.source
+    image_root = metadata.get("image_root", None) or ""
+    if metadata.get("panoptic_json", None) and (needs.panoptic or not _numbers_apart(metadata)):
+        return check_panoptic(report, image_root, metadata.panoptic_root, needs)
+    if metadata.get("json_file", None) and metadata.get("evaluator_type", None) == "coco":
+        return check_instances(report, image_root, needs)
+    report.classes = list(metadata.get("thing_classes", None) or ())
+    evaluated = needs.num_detections is not None
+    _finish(report, look_at_records(report, load_records(name), needs.masks, evaluated), needs, image_root)
+    return report
+
+
+def _numbers_apart(metadata: Any) -> bool:
+    """Whether things and stuff are numbered apart, as in Detectron2's "separated" panoptic data sets, whose
+    instances detectors can use."""
+    things, stuff = (metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}) for kind in ("thing", "stuff"))
+    return bool(set(things.values()) & set(stuff.values()))
+
+
+def check_instances(report: Report, image_root: str, needs: Needs) -> Report:
+    """Look at COCO's instance annotations in ``report.source``."""
+    content = _content(report)
+    if not report.errors:
+        columns = look_at_instances(report, content, image_root, needs.masks)
+        del content
+        _finish(report, columns, needs, image_root)
+    return report
+
+
+def check_panoptic(report: Report, image_root: str, panoptic_root: str, needs: Needs) -> Report:
+    """Look at COCO's panoptic annotations in ``report.source``, and at the maps in ``panoptic_root``."""
+    content = _content(report)
+    if not report.errors:
+        metadata = MetadataCatalog.get(report.name).as_dict() if report.name else {}
+        columns = look_at_panoptic(report, content, image_root, panoptic_root, metadata)
+        if columns is not None:
+            report.things = _things(content, report, metadata)
+        _finish(report, columns, replace(needs, num_detections=None), image_root)
+    return report
+
+
+def _things(content: Any, report: Report, metadata: Mapping[str, Any]) -> set[int] | None:
+    """Numbers of the classes that are things, of panoptic annotations."""
+    numbers = (
+        metadata.get("thing_dataset_id_to_contiguous_id")
+        or panoptic_classes(content["categories"])["thing_dataset_id_to_contiguous_id"]
+    )
+    return set(numbers.values()) if report.classes else None
+
+
+def read_instances(json_file: str) -> Any:
+    """What a file of instance annotations holds, after a look at its form.
+
+    Raises:
+        MissingFileError, DataError: there is no such file, or it has errors.
+    """
+    report = Report(json_file)
+    content = read_json(json_file)
+    look_at_instances(report, content, "", masks=False)
+    stop_at_errors([report])
+    return content
+
+
+def _content(report: Report) -> Any:
+    try:
+        return read_json(report.source)
+    except FileNotFoundError:
+        first = f"{report.source} does not exist"
+        report.add("no-annotation-file", first, remedy=missing_annotations(report.source, report.name))
+    except UserError as error:
+        report.add("no-annotation-file", str(error), remedy="")
+    return None
+
+
+def _finish(report: Report, columns: Columns | None, needs: Needs, image_root: str) -> None:
+    """What is the same for all kinds of data sets."""
+    if columns is not None:
+        look_at_counts(report, columns, needs.num_queries, needs.num_detections)
+        look_at_boxes(report, columns)
+        look_at_repeated_files(report, columns.files)
+        look_at_images(report, columns.files, columns.sizes, needs.max_pixels, image_root)
+    if needs.num_classes is None:
+        return
+    need, highest = len(report.classes), -1
+    if columns is not None and len(columns.classes):
+        highest = int(columns.classes.max())
+    if highest >= max(need, needs.num_classes):
+        first = columns.where(int(columns.classes.argmax())) if columns is not None else ""
+        first = f"{first} has the class {highest}"
+        report.add("too-many-classes", first, highest + 1, have=needs.num_classes, need=highest + 1, empty="")
+    elif need > needs.num_classes:
+        empty = report.found("class-without-objects")
+        text = f" ({empty.first} has no object: take it out of the file if it is none)" if empty else ""
+        first = ", ".join(report.classes[:10])
+        report.add("too-many-classes", first, need, have=needs.num_classes, need=need, empty=text)
