@@ -2,12 +2,18 @@
 
 from ..errors import DataError
 from .augmentation import ResizeShortestEdgeTruncate, build_augmentation
-from .builtin import register_coco_json, register_shapes
+from .builtin import (
+    register_coco_json,
+    register_coco_panoptic_json,
+    register_configured,
+    register_shapes,
+)
 from .conversion import panoptic_to_detection
 from .dataset_mapper import MAPPER_REGISTRY, DetrDatasetMapper
 from .loader import build_detr_test_loader, build_detr_train_loader
+from .panoptic_json import read_classes
 from .panoptic_mapper import DetrPanopticDatasetMapper
-from .validation import check_dataset, load_dataset
+from .preflight import load_dataset, preflight
 
 register_shapes()
 
@@ -20,9 +26,12 @@ __all__ = [
     "build_augmentation",
     "build_detr_test_loader",
     "build_detr_train_loader",
-    "check_dataset",
     "load_dataset",
     "panoptic_to_detection",
+    "preflight",
+    "read_classes",
     "register_coco_json",
+    "register_coco_panoptic_json",
+    "register_configured",
     "register_shapes",
 ]

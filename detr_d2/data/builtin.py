@@ -4,7 +4,7 @@ Registering reads no file: a folder that is missing is an error only when its da
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,14 @@ from detectron2.data.datasets import load_coco_json
 from detectron2.data.datasets.coco_panoptic import load_coco_panoptic_json
 
 from ..errors import ConfigError, MissingFileError
+from .panoptic_classes import panoptic_classes
+from .panoptic_json import load_panoptic_json
 from .shapes import SPLITS
 from .shapes_files import CATEGORIES
 
 Records = list[dict[str, Any]]
+
+_GENERATOR = "python -m detr_d2.tools.generate_shapes"
 
 # Circle, square, triangle, sky, grass, water; as (red, green, blue).
 _COLOURS = ((220, 20, 60), (255, 166, 0), (148, 0, 211), (70, 130, 180), (107, 142, 35), (0, 128, 128))
@@ -59,6 +63,7 @@ def register_shapes(root: str | os.PathLike[str] | None = None, prefix: str = "s
             "json_file": instances_json,
             "image_root": images,
             "evaluator_type": "coco",
+            "generated_by": _GENERATOR,
             **things_metadata(),
         }
         _register(name, partial(_load_generated, name, instances_json, load), metadata)
@@ -72,6 +77,7 @@ def register_shapes(root: str | os.PathLike[str] | None = None, prefix: str = "s
             "image_root": images,
             "panoptic_root": maps,
             "evaluator_type": "coco_panoptic_seg",
+            "generated_by": _GENERATOR,
             "ignore_label": 255,
             "label_divisor": 1000,
             **classes,
@@ -91,41 +97,77 @@ def things_metadata() -> dict[str, Any]:
 
 def panoptic_metadata() -> dict[str, Any]:
     """Names, colours and the one numbering of all classes of shapes, things first."""
-    names = [category["name"] for category in CATEGORIES]
-    numbers = {category["id"]: number for number, category in enumerate(CATEGORIES)}
-    things = {category["id"] for category in CATEGORIES if category["isthing"]}
     return {
-        "thing_classes": names,
-        "stuff_classes": list(names),
+        **panoptic_classes(CATEGORIES),
         "thing_colors": list(_COLOURS),
         "stuff_colors": list(_COLOURS),
-        "thing_dataset_id_to_contiguous_id": {k: v for k, v in numbers.items() if k in things},
-        "stuff_dataset_id_to_contiguous_id": {k: v for k, v in numbers.items() if k not in things},
     }
 
 
-def register_coco_json(cfg: CfgNode) -> None:
-    """Register the data sets of ``cfg.DATASETS.COCO_JSON``: (name, annotation json, image folder) each.
+def register_configured(cfg: CfgNode) -> None:
+    """Register the data sets of DATASETS.COCO_JSON and DATASETS.COCO_PANOPTIC.
 
     A relative path is looked up from the working directory and, if there is nothing, below
     $DETECTRON2_DATASETS. Registering the same entry again does nothing.
 
     Raises:
-        ConfigError: an entry is not three strings, or its name is registered with other files.
+        ConfigError: an entry has another form, or its name is registered with other files.
     """
-    for entry in cfg.DATASETS.COCO_JSON:
-        if (
-            isinstance(entry, str)
-            or len(entry) != 3
-            or not all(isinstance(part, str) and part for part in entry)
-        ):
-            raise ConfigError(
-                "DATASETS.COCO_JSON must hold (name, annotation json, image folder) triples, "
-                f"for example [['my_train', 'my/train.json', 'my/images']]; got {entry!r}"
-            )
-        name, json_file, image_root = entry[0], _locate(entry[1]), _locate(entry[2])
+    register_coco_json(cfg)
+    register_coco_panoptic_json(cfg)
+
+
+def register_coco_json(cfg: CfgNode) -> None:
+    """Register the data sets of ``cfg.DATASETS.COCO_JSON``: (name, annotation json, image folder) each.
+
+    Paths and errors are those of :func:`register_configured`.
+    """
+    example = (
+        "(name, annotation json, image folder), for example [['my_train', 'my/train.json', 'my/images']]"
+    )
+    for name, json_file, image_root in _entries(cfg, "COCO_JSON", 3, example):
         metadata = {"json_file": json_file, "image_root": image_root, "evaluator_type": "coco"}
         _register(name, partial(load_coco_json, json_file, image_root, name), metadata)
+
+
+def register_coco_panoptic_json(cfg: CfgNode) -> None:
+    """Register the data sets of ``cfg.DATASETS.COCO_PANOPTIC``.
+
+    Entries are (name, panoptic json, image folder, folder of the segmentation maps). Paths and errors are
+    those of :func:`register_configured`. The metadata are those of Detectron2's "standard" panoptic data
+    sets but for ``json_file``: there are no instance annotations. The classes come with loading, or by
+    :func:`~.panoptic_json.read_classes`.
+    """
+    example = (
+        "(name, panoptic json, image folder, folder of the segmentation maps), "
+        "for example [['my_train', 'my/train.json', 'my/images', 'my/maps']]"
+    )
+    for name, json_file, image_root, map_root in _entries(cfg, "COCO_PANOPTIC", 4, example):
+        metadata = {
+            "panoptic_json": json_file,
+            "image_root": image_root,
+            "panoptic_root": map_root,
+            "evaluator_type": "coco_panoptic_seg",
+            "ignore_label": 255,
+            "label_divisor": 1000,
+        }
+        _register(name, partial(load_panoptic_json, json_file, image_root, map_root, name), metadata)
+
+
+def _entries(cfg: CfgNode, key: str, length: int, example: str) -> list[list[str]]:
+    """The entries of a key of DATASETS, with their paths located.
+
+    Raises:
+        ConfigError: one is not so many strings.
+    """
+    entries = cfg.DATASETS[key]
+    located = []
+    for entry in entries if isinstance(entries, Sequence) and not isinstance(entries, str) else [entries]:
+        sound = isinstance(entry, Sequence) and not isinstance(entry, str) and len(entry) == length
+        if not sound or not all(isinstance(part, str) and part for part in entry):
+            raise ConfigError(f"DATASETS.{key} must hold {example}; got {entry!r}")
+        located.append([entry[0], *(_locate(path) for path in entry[1:])])
+    return located
 
 
 def _locate(path: str) -> str:
@@ -142,10 +184,13 @@ def _register(name: str, load: Callable[[], Records], metadata: dict[str, Any]) 
         files = ("json_file", "image_root", "panoptic_json", "panoptic_root")
         if all(getattr(registered, key, None) == metadata.get(key) for key in files):
             return
+        has, wanted = (
+            ", ".join(f"{key} {values[key]}" for key in files if values.get(key))
+            for values in (registered.as_dict(), metadata)
+        )
         raise ConfigError(
-            f"Data set {name!r} is registered already, with annotations "
-            f"{getattr(registered, 'json_file', None)} instead of {metadata['json_file']}. Choose another "
-            "name."
+            f"Data set {name!r} is registered already, with {has or 'no files'} instead of {wanted}. Choose "
+            "another name."
         )
     DatasetCatalog.register(name, load)
     MetadataCatalog.get(name).set(**metadata)
@@ -156,7 +201,7 @@ def _load_generated(name: str, json_file: str, load: Callable[[], Records]) -> R
     if not os.path.isfile(json_file):
         raise MissingFileError(
             f"Data set {name!r} is not there: no {json_file}. Generate it with "
-            "'python -m detr_d2.tools.generate_shapes', which writes to the folder 'shapes' below "
+            f"'{_GENERATOR}', which writes to the folder 'shapes' below "
             "$DETECTRON2_DATASETS (default ./datasets), or set that variable to where it is."
         )
     return load()

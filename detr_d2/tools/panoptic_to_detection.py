@@ -16,7 +16,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m detr_d2.tools.panoptic_to_detection",
         description="Write a COCO instance annotation file with a box and a mask for every panoptic segment, "
-        "things and stuff. Train on it by naming it in DATASETS.COCO_JSON.",
+        "things and stuff. Train a detector of both on it by naming it in DATASETS.COCO_JSON; a panoptic "
+        "model needs no such file, see DATASETS.COCO_PANOPTIC.",
     )
     parser.add_argument("--panoptic-json", required=True, help="panoptic annotation file")
     parser.add_argument("--panoptic-root", required=True, help="folder of its segmentation maps (png)")

@@ -8,6 +8,7 @@ from PIL import Image
 
 from detr_d2.data import DataError
 from detr_d2.data.segment_map import read_segment_ids, read_segment_masks
+from detr_d2.errors import MissingFileError
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_a_map_that_does_not_fit_its_annotations_is_named(png, ids, size, messag
 
 
 def test_a_missing_map_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"Segmentation map .*gone\.png does not exist"):
+    with pytest.raises(MissingFileError, match=r"gone\.png"):
         read_segment_masks(str(tmp_path / "gone.png"), [1], 2, 3)
 
 

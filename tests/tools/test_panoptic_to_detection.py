@@ -121,7 +121,10 @@ def test_boxes_alone_can_be_written(panoptic):
         (lambda folder: (folder / "panoptic.json").unlink(), "panoptic.json"),
         (lambda folder: (folder / "panoptic.json").write_text("{"), "panoptic.json is not valid JSON"),
         (lambda folder: (folder / "maps" / "a.png").unlink(), "a.png does not exist"),
-        (lambda folder: Image.new("RGB", (4, 3)).save(folder / "maps" / "a.png"), "no pixel of segment 258"),
+        (
+            lambda folder: Image.new("RGB", (4, 3)).save(folder / "maps" / "a.png"),
+            "a.png has no pixel",
+        ),
     ],
 )
 def test_files_that_cannot_be_used_are_named(panoptic, edit, message, capsys):
