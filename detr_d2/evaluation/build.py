@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
@@ -12,7 +14,7 @@ from ..errors import ConfigError
 from .coco import ThingsEvaluator
 from .panoptic import PanopticEvaluator
 
-EvaluatorBuilder = Callable[[CfgNode, str, str], DatasetEvaluator]
+EvaluatorBuilder = Callable[..., DatasetEvaluator]
 
 _BUILDERS: dict[str, EvaluatorBuilder] = {}
 
@@ -20,7 +22,8 @@ _BUILDERS: dict[str, EvaluatorBuilder] = {}
 def register_evaluator(evaluator_type: str) -> Callable[[EvaluatorBuilder], EvaluatorBuilder]:
     """Decorator: build the evaluators of data sets of this type with the decorated function.
 
-    It takes the config, the data set's name and the folder for its files.
+    It takes the config, the data set's name and the folder for its files; and, if it has a parameter of that
+    name, ``model_classes``: the names of the model's classes by their numbers, None where they are unknown.
     """
 
     def register(builder: EvaluatorBuilder) -> EvaluatorBuilder:
@@ -30,11 +33,31 @@ def register_evaluator(evaluator_type: str) -> Callable[[EvaluatorBuilder], Eval
     return register
 
 
-def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+def build_evaluator(
+    cfg: CfgNode, dataset_name: str, output_folder: str, model_classes: Sequence[str] | None = None
+) -> DatasetEvaluator:
     """The evaluator of a registered data set.
+
+    Args:
+        output_folder: for the files of predictions.
+        model_classes: names of the model's classes, by their numbers, of things and stuff in one list. The
+            data set's classes are found among them by name. None: the model has the data set's own numbers.
 
     Raises:
         ConfigError: the data set's metadata names no evaluator, or one that is not registered.
+        DataError: the ground truth cannot be used, or the model lacks a class of it.
+    """
+    build = evaluator_builder(dataset_name)
+    if takes(build, "model_classes"):
+        return build(cfg, dataset_name, output_folder, model_classes=model_classes)
+    return build(cfg, dataset_name, output_folder)
+
+
+def evaluator_builder(dataset_name: str) -> EvaluatorBuilder:
+    """What builds the evaluator that a data set's metadata name.
+
+    Raises:
+        ConfigError: they name none, or one that is not registered.
     """
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if evaluator_type not in _BUILDERS:
@@ -44,33 +67,37 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_folder: str) -> Data
             f"{', '.join(sorted(_BUILDERS))}. Set it with MetadataCatalog.get({dataset_name!r}), or add an "
             "evaluator with detr_d2.evaluation.register_evaluator"
         )
-    return _BUILDERS[evaluator_type](cfg, dataset_name, output_folder)
+    return _BUILDERS[evaluator_type]
+
+
+def takes(function: Callable[..., Any], parameter: str) -> bool:
+    """Whether a function, which may be a user's, has a parameter of this name."""
+    return parameter in inspect.signature(function).parameters
 
 
 @register_evaluator("coco")
-def _coco(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+def _coco(
+    cfg: CfgNode, dataset_name: str, output_folder: str, model_classes: Sequence[str] | None = None
+) -> DatasetEvaluator:
     """Average precision of boxes and, of a model with a mask head, of masks."""
     if not cfg.MODEL.DETR.TEST.INSTANCE_ON:
         raise ConfigError(
             f"data set {dataset_name!r} is evaluated by the model's instances: set "
             "MODEL.DETR.TEST.INSTANCE_ON to True"
         )
-    return ThingsEvaluator(dataset_name, _tasks(cfg), output_folder)
+    return _things(cfg, dataset_name, output_folder, model_classes)
 
 
 @register_evaluator("coco_panoptic_seg")
-def _coco_panoptic(cfg: CfgNode, dataset_name: str, output_folder: str) -> DatasetEvaluator:
+def _coco_panoptic(
+    cfg: CfgNode, dataset_name: str, output_folder: str, model_classes: Sequence[str] | None = None
+) -> DatasetEvaluator:
     """Average precision of things and panoptic quality, as far as the model gives instances and maps."""
     evaluators: list[DatasetEvaluator] = []
     if cfg.MODEL.DETR.TEST.INSTANCE_ON:
-        if not MetadataCatalog.get(dataset_name).get("json_file"):
-            raise ConfigError(
-                f"data set {dataset_name!r} has no json_file of instances in its metadata, which average "
-                "precision needs: set it, or set MODEL.DETR.TEST.INSTANCE_ON to False"
-            )
-        evaluators.append(ThingsEvaluator(dataset_name, _tasks(cfg), output_folder))
+        evaluators.append(_things(cfg, dataset_name, output_folder, model_classes))
     if cfg.MODEL.DETR.TEST.PANOPTIC_ON:
-        evaluators.append(PanopticEvaluator(dataset_name, output_folder))
+        evaluators.append(PanopticEvaluator(dataset_name, output_folder, model_classes))
     if not evaluators:
         raise ConfigError(
             f"there is nothing to evaluate on data set {dataset_name!r}: set MODEL.DETR.TEST.INSTANCE_ON or "
@@ -79,5 +106,11 @@ def _coco_panoptic(cfg: CfgNode, dataset_name: str, output_folder: str) -> Datas
     return DatasetEvaluators(evaluators)
 
 
-def _tasks(cfg: CfgNode) -> tuple[str, ...]:
-    return ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+def _things(
+    cfg: CfgNode, dataset_name: str, output_folder: str, model_classes: Sequence[str] | None
+) -> DatasetEvaluator:
+    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+    limit = cfg.TEST.DETECTIONS_PER_IMAGE
+    if limit < 1:
+        raise ConfigError(f"TEST.DETECTIONS_PER_IMAGE is {limit}, but must be at least 1")
+    return ThingsEvaluator(dataset_name, tasks, output_folder, limit, model_classes)

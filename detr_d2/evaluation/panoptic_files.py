@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from detectron2.data import Metadata
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from ..data.images import read_image
 from ..data.panoptic_json import read_panoptic_json
+from ..data.segment_map import read_segment_ids
 from ..errors import DataError
 from .panoptic_quality import OFFSET, PanopticQuality, SegmentError
 
@@ -56,45 +56,48 @@ class PanopticGroundTruth:
         """An empty sum over images, of this data set's categories."""
         return PanopticQuality({i: bool(c["isthing"]) for i, c in self.categories.items()})
 
-    def map_name(self, image_id: int) -> str:
-        """The file of an image's map in ``panoptic_root``, whose predicted map has the same name.
+    def own_id(self, image_id: Hashable) -> Hashable:
+        """The file's own id of an image; Detectron2's loader makes numbers of texts.
 
         Raises:
             DataError: the image has no annotations.
         """
-        return self._annotation(image_id)["file_name"]
+        for own in (image_id, str(image_id)):
+            if own in self._annotations:
+                return own
+        raise DataError(f"{self.json_file} has no annotations for image {image_id!r}")
 
-    def _annotation(self, image_id: int) -> dict[str, Any]:
-        if image_id not in self._annotations:
-            raise DataError(f"{self.json_file} has no annotations for image {image_id}")
-        return self._annotations[image_id]
+    def map_name(self, own_id: Hashable) -> str:
+        """The file of an image's map in ``panoptic_root``, whose predicted map has the same name."""
+        return str(self._annotations[own_id]["file_name"])
 
     def compare(
-        self, quality: PanopticQuality, image_id: int, pred_map: np.ndarray, pred_segments: Segments
+        self, quality: PanopticQuality, own_id: Hashable, pred_map: np.ndarray, pred_segments: Segments
     ) -> None:
         """Add an image to ``quality``.
 
         Args:
+            own_id: of the image, of :meth:`own_id`.
             pred_map: (H, W) integer segment ids, 0 for void, or (H, W, 3) their colours.
             pred_segments: ``id`` and ``category_id``, of the data set, of each segment.
 
         Raises:
-            DataError: the image has no annotations, its map is missing or of another size, or ids and lists
-                of segments do not agree; names the file.
+            DataError: the image's map is missing or of another size, or ids and lists of segments do not
+                agree; names the file.
         """
-        annotation = self._annotation(image_id)
+        annotation = self._annotations[own_id]
         map_file = os.path.join(self._root, annotation["file_name"])
-        gt_map = read_image(map_file, "RGB", what="Segmentation map")
+        gt_map = read_segment_ids(map_file)
         if gt_map.shape[:2] != pred_map.shape[:2]:
             raise DataError(
                 f"Segmentation map {map_file} is {gt_map.shape[1]} x {gt_map.shape[0]} pixels, but the "
-                f"prediction for image {image_id} is {pred_map.shape[1]} x {pred_map.shape[0]}, the size of "
+                f"prediction for image {own_id} is {pred_map.shape[1]} x {pred_map.shape[0]}, the size of "
                 "the image file. Check that they belong together."
             )
         try:
             quality.add(gt_map, annotation["segments_info"], pred_map, pred_segments)
         except SegmentError as error:
-            raise DataError(f"Image {image_id} ({map_file} with {self.json_file}): {error}") from error
+            raise DataError(f"Image {own_id} ({map_file} with {self.json_file}): {error}") from error
 
 
 class PanopticPredictions:

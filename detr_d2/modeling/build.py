@@ -122,19 +122,24 @@ def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead
 
 def thing_classes(cfg: CfgNode) -> list[int] | None:
     """The classes that are things, by the first of DATASETS.TRAIN and DATASETS.TEST that tells things and
-    stuff apart in one numbering.
+    stuff apart in one numbering; it may have things alone or stuff alone.
 
     None where no data set does: all classes are things, as far as the model knows.
     """
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        metadata = MetadataCatalog.get(name).as_dict()
-        things, stuff = (
-            set(metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}).values())
-            for kind in ("thing", "stuff")
-        )
-        if things and stuff and not things & stuff:
-            return sorted(things)
+        things = thing_numbers(MetadataCatalog.get(name).as_dict())
+        if things is not None:
+            return things
     return None
+
+
+def thing_numbers(metadata: Mapping[str, Any]) -> list[int] | None:
+    """The numbers of the things in the one numbering of things and stuff, or None where there is no such."""
+    keys = [f"{kind}_dataset_id_to_contiguous_id" for kind in ("thing", "stuff")]
+    if not all(key in metadata for key in keys):
+        return None
+    things, stuff = (set(metadata[key].values()) for key in keys)
+    return sorted(things) if things | stuff and not things & stuff else None
 
 
 def require(holds: bool, key: str, value: object, rule: str) -> None:
@@ -232,7 +237,7 @@ def check_mask_config(cfg: CfgNode) -> None:
     if masks_on:
         check_mask_widths(detr.HIDDEN_DIM, detr.NHEADS, len(detr.MASK_FEATURES))
     things = thing_classes(cfg)
-    if things is not None:
+    if things:
         rule = f"above {max(things)}, the largest number of a thing in the first panoptic one of DATASETS"
         require(max(things) < detr.NUM_CLASSES, "MODEL.DETR.NUM_CLASSES", detr.NUM_CLASSES, rule)
     if test.PANOPTIC_ON:

@@ -46,7 +46,9 @@ class Inference:
     Attributes:
         instances_on: give ``instances``.
         panoptic_on: give ``panoptic_seg``; needs masks and ``things``.
-        things: the classes that are things, of which instances are made; None: all are.
+        things: the classes that are things, of which instances are made; None: all are. Instances and
+            segments have the numbers of the whole list of things and stuff, by which Detectron2's
+            ``Visualizer`` finds their names.
         score_threshold: instances of a lower score are left out.
         mask_threshold: probability above which a pixel belongs to an instance's mask.
         panoptic_score_threshold: score above which a query takes part in panoptic segmentation.

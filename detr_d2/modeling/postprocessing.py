@@ -27,13 +27,13 @@ def detections(
         logits: (B, N, C + 1), no-object last.
         boxes: (B, N, 4) normalised (cx, cy, w, h).
         image_sizes: (height, width) in pixels that each image's boxes are scaled to.
-        things: the classes to keep: queries whose best class is another are left out, and
-            ``pred_classes`` are positions in this list. None keeps all classes and their numbers.
+        things: the classes to keep: queries whose best class is another are left out. None keeps all.
         score_threshold: queries of a lower score are left out.
 
     Returns:
         for each image n instances with ``pred_boxes`` (absolute x0, y0, x1, y1), ``scores`` in [0, 1]
-        and ``pred_classes``; and (n,) int64, ascending: the queries that they come from.
+        and ``pred_classes``, as the logits are numbered; and (n,) int64, ascending: the queries that they
+        come from.
     """
     scores, classes = logits.float().softmax(-1)[..., :-1].max(-1)  # B x N
     corners = cxcywh_to_xyxy(boxes.float())
@@ -41,10 +41,7 @@ def detections(
     corners = corners * scale[:, None]
     keep = scores >= score_threshold
     if things is not None:
-        positions = torch.full((logits.shape[-1] - 1,), -1)
-        positions[list(things)] = torch.arange(len(things))
-        classes = positions.to(classes.device)[classes]
-        keep &= classes >= 0
+        keep &= torch.isin(classes, torch.tensor(list(things), dtype=classes.dtype, device=classes.device))
     results = []
     for image, size in enumerate(image_sizes):
         queries = torch.nonzero(keep[image])[:, 0]

@@ -12,7 +12,6 @@ from typing import Any
 from detectron2.data import Metadata
 from PIL import Image
 
-from ..data.images import read_image
 from ..errors import UserError, named
 from ..visualization import (
     DetectionVisualizer,
@@ -105,10 +104,10 @@ def draw(args: argparse.Namespace) -> None:
     planned = plan_outputs(args.input, args.output)
     cfg = load_config(args.config_file, args.opts, args.weights, args.device)
     predict = ImagePredictor(cfg)
-    metadata = class_metadata(cfg, predict.class_names)
+    metadata = class_metadata(cfg, predict.class_names, predict.stuff_names)
     for file, target in planned:
         start = time.perf_counter()
-        image = read_image(file, "RGB")
+        image = predict.read_image(file)
         height, width = image.shape[:2]
         result = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
         seconds = time.perf_counter() - start

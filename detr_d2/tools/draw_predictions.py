@@ -13,14 +13,14 @@ from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from ..data import load_dataset
-from ..data.images import read_image
-from ..data.masks import rasterise
+from ..data.masks import rasterise, segmentation_faults
 from ..data.segment_map import read_segment_ids
 from ..errors import DataError, UserError, named
 from ..evaluation.panoptic_quality import PanopticQuality, SegmentError
 from ..visualization import (
     PanelSample,
     PanopticSample,
+    Picture,
     detections_from_instances,
     detections_from_record,
     draw_panel,
@@ -28,7 +28,7 @@ from ..visualization import (
     summarise,
 )
 from .command import run_command
-from .inference import ImagePredictor, Record, load_config
+from .inference import ImagePredictor, Record, in_numbers_of, load_config
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -101,9 +101,16 @@ def draw(args: argparse.Namespace) -> None:
     chosen = choose_records(records, args.num_images, args.seed)
     drawn = f"{len(chosen)} of {len(records)} images, drawn with seed {args.seed}"
     weights, metadata = os.path.basename(cfg.MODEL.WEIGHTS), MetadataCatalog.get(name)
+    results = [
+        in_numbers_of(metadata, predict(record), predict.class_names, f"data set {name!r}")
+        for record in chosen
+    ]
     if panoptic:
         picture = draw_panoptic_panel(
-            [panoptic_sample(record, predict(record)) for record in chosen],
+            [
+                panoptic_sample(record, predict.read_image(record["file_name"]), result)
+                for record, result in zip(chosen, results, strict=True)
+            ],
             metadata,
             title=f"{name}: panoptic ground truth and prediction",
             subtitle=f"{weights} · queries with a score above "
@@ -112,7 +119,12 @@ def draw(args: argparse.Namespace) -> None:
         )
     else:
         picture = draw_panel(
-            [detection_sample(record, predict(record), args.score_threshold) for record in chosen],
+            [
+                detection_sample(
+                    record, predict.read_image(record["file_name"]), result, args.score_threshold
+                )
+                for record, result in zip(chosen, results, strict=True)
+            ],
             metadata,
             title=f"{name}: ground truth beside predictions",
             subtitle=f"{weights} · predictions with a score of at least {args.score_threshold:g} · {drawn}",
@@ -124,23 +136,27 @@ def draw(args: argparse.Namespace) -> None:
     print(f"Wrote {args.output} ({picture.shape[1]} x {picture.shape[0]} pixels).")
 
 
-def detection_sample(record: Record, result: dict[str, Any], score_threshold: float) -> PanelSample:
-    """A record's boxes beside a model's; with masks on both sides where both have them."""
+def detection_sample(
+    record: Record, image: Picture, result: dict[str, Any], score_threshold: float
+) -> PanelSample:
+    """A record's boxes beside a model's on its RGB image; with masks on both sides where both have them."""
     predictions = detections_from_instances(result["instances"], score_threshold)
     annotations = record.get("annotations") or ()
     masks = None
-    if predictions.masks is not None and annotations and all("segmentation" in x for x in annotations):
+    if predictions.masks is not None and annotations:
         size = record["height"], record["width"]
-        masks = np.stack([rasterise(x["segmentation"], *size).astype(bool) for x in annotations])
+        segmentations = [annotation.get("segmentation") for annotation in annotations]
+        if not any(segmentation_faults(segmentation, *size).unusable for segmentation in segmentations):
+            masks = np.stack([rasterise(segmentation, *size) for segmentation in segmentations])
     return PanelSample(
-        image=read_image(record["file_name"], "RGB"),
+        image=image,
         name=os.path.basename(record["file_name"]),
         truth=detections_from_record(record, masks),
         predictions=predictions,
     )
 
 
-def panoptic_sample(record: Record, result: dict[str, Any]) -> PanopticSample:
+def panoptic_sample(record: Record, image: Picture, result: dict[str, Any]) -> PanopticSample:
     """A record's segments beside a model's, which are counted as panoptic quality counts them.
 
     Raises:
@@ -156,7 +172,7 @@ def panoptic_sample(record: Record, result: dict[str, Any]) -> PanopticSample:
         raise DataError(f"Segmentation map {record['pan_seg_file_name']}: {error}") from error
     found, missed, wrong = (int(counts.sum()) for counts in (quality.tp, quality.fn, quality.fp))
     return PanopticSample(
-        image=read_image(record["file_name"], "RGB"),
+        image=image,
         name=os.path.basename(record["file_name"]),
         truth=truth,
         prediction=prediction,

@@ -30,15 +30,13 @@ def changed_predictions(name: str, seed: int = 0) -> Samples:
             segment["isthing"] = segment["category_id"] in things
         output = {
             "panoptic_seg": (torch.from_numpy(ids).int(), segments),
-            "instances": _instances(rng, ids, [s for s in segments if s["isthing"]], things),
+            "instances": _instances(rng, ids, [s for s in segments if s["isthing"]]),
         }
         samples.append(({"file_name": record["file_name"], "image_id": record["image_id"]}, output))
     return samples
 
 
-def _instances(
-    rng: np.random.Generator, ids: np.ndarray, segments: list[dict[str, Any]], things: list[int]
-) -> Instances:
+def _instances(rng: np.random.Generator, ids: np.ndarray, segments: list[dict[str, Any]]) -> Instances:
     masks = torch.from_numpy(np.stack([ids == s["id"] for s in segments] or [np.zeros_like(ids, dtype=bool)]))
     masks = masks[: len(segments)]
     boxes = []
@@ -48,8 +46,6 @@ def _instances(
     instances = Instances(ids.shape)
     instances.pred_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
     instances.scores = torch.from_numpy(rng.choice(np.linspace(0, 1, 6), len(segments)))  # some are equal
-    instances.pred_classes = torch.tensor(
-        [things.index(s["category_id"]) for s in segments], dtype=torch.int64
-    )
+    instances.pred_classes = torch.tensor([s["category_id"] for s in segments], dtype=torch.int64)
     instances.pred_masks = masks
     return instances

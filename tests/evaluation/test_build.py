@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, DatasetEvaluators
 
+from detr_d2.errors import ConfigError, DataError
 from detr_d2.evaluation import (
     PanopticEvaluator,
     ThingsEvaluator,
@@ -68,12 +69,36 @@ def test_a_model_that_gives_nothing_is_refused_with_the_keys(
         build_evaluator(tiny_config, name, str(tmp_path))
 
 
-def test_a_panoptic_data_set_without_instances_is_refused_with_the_key(
+def test_things_of_a_panoptic_data_set_without_a_json_of_instances_are_evaluated(
     tiny_config: CfgNode, tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(MetadataCatalog.get(PANOPTIC).__dict__, "json_file", None)
-    with pytest.raises(ValueError, match=f"{PANOPTIC}.*json_file.*MODEL.DETR.TEST.INSTANCE_ON to False"):
-        build_evaluator(tiny_config, PANOPTIC, str(tmp_path))
+    (evaluator,) = parts(build_evaluator(tiny_config, PANOPTIC, str(tmp_path)))
+    assert isinstance(evaluator, ThingsEvaluator)
+
+
+def test_the_limit_of_detections_is_detectron2s_key(
+    tiny_config: CfgNode, tmp_path: Path, shapes: Path
+) -> None:
+    for name in ("evaluated_val", PANOPTIC):
+        tiny_config.TEST.DETECTIONS_PER_IMAGE = 200
+        (evaluator,) = parts(build_evaluator(tiny_config, name, str(tmp_path)))
+        assert evaluator._max_dets == 200
+        tiny_config.TEST.DETECTIONS_PER_IMAGE = 0
+        with pytest.raises(ConfigError, match="TEST.DETECTIONS_PER_IMAGE"):
+            build_evaluator(tiny_config, name, str(tmp_path))
+
+
+def test_names_of_the_models_classes_reach_every_evaluator(
+    tiny_config: CfgNode, tmp_path: Path, shapes: Path
+) -> None:
+    tiny_config.MODEL.DETR.TEST.PANOPTIC_ON = True
+    for name in ("evaluated_val", PANOPTIC):
+        with pytest.raises(DataError, match="hexagon"):
+            build_evaluator(tiny_config, name, str(tmp_path), model_classes=["hexagon"])
+    tiny_config.MODEL.DETR.TEST.INSTANCE_ON = False
+    with pytest.raises(DataError, match="hexagon"):
+        build_evaluator(tiny_config, PANOPTIC, str(tmp_path), model_classes=["hexagon"])
 
 
 def test_a_registered_type_is_found(
@@ -90,6 +115,15 @@ def test_a_registered_type_is_found(
     MetadataCatalog.get(NAME).evaluator_type = "mine"
     assert isinstance(build_evaluator(tiny_config, NAME, str(tmp_path)), DatasetEvaluators)
     assert asked == [(NAME, str(tmp_path))]
+
+    @register_evaluator("mine")
+    def with_names(cfg: CfgNode, name: str, folder: str, model_classes: list[str] | None) -> DatasetEvaluator:
+        asked.append(model_classes)
+        return DatasetEvaluators([])
+
+    build_evaluator(tiny_config, NAME, str(tmp_path), ["a"])
+    build_evaluator(tiny_config, NAME, str(tmp_path))
+    assert asked[1:] == [["a"], None]
 
 
 @pytest.mark.parametrize(("kind", "words"), [("lvis", "evaluator_type 'lvis'"), (None, "no evaluator_type")])

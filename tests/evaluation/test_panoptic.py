@@ -20,6 +20,7 @@ from detectron2.evaluation.testing import print_csv_format
 
 from detr_d2.data import DataError
 from detr_d2.data.segment_map import read_segment_ids
+from detr_d2.errors import MissingFileError
 from detr_d2.evaluation import PanopticEvaluator, PanopticQuality
 
 from .predictions import changed_predictions
@@ -173,8 +174,8 @@ def test_resetting_forgets(shapes):
 
 
 class TestErrorsName:
-    def refused(self, record: dict, output: dict) -> str:
-        with pytest.raises(DataError) as error:
+    def refused(self, record: dict, output: dict, kind: type[Exception] = DataError) -> str:
+        with pytest.raises(kind) as error:
             PanopticEvaluator(NAME).process([record], [output])
         return str(error.value)
 
@@ -212,8 +213,8 @@ class TestErrorsName:
 
     def test_a_missing_map(self, copied):
         (copied / "panoptic_val" / "000000000001.png").unlink()
-        words = self.refused(*perfect_of(copied)[0])
-        assert "000000000001.png does not exist" in words
+        words = self.refused(*perfect_of(copied)[0], kind=MissingFileError)
+        assert "000000000001.png" in words
 
     def test_ground_truth_with_ids_that_are_not_listed(self, copied):
         file = copied / "annotations" / "panoptic_val.json"

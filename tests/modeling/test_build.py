@@ -1,7 +1,9 @@
 from typing import Any
 
 import pytest
+import torch
 from detectron2.config import get_cfg
+from detectron2.data import MetadataCatalog
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 
@@ -99,6 +101,28 @@ def test_things_are_those_of_the_first_panoptic_data_set_with_or_without_masks()
     cfg.DATASETS.TRAIN = ("coco_2017_train_panoptic",)
     cfg.MODEL.DETR.NUM_CLASSES = 133
     assert build_model(cfg).inference.things == list(range(80))
+
+
+@pytest.mark.parametrize(("things", "stuff"), [([0, 1, 2], []), ([], [0, 1, 2])])
+def test_a_panoptic_data_set_may_have_things_alone_or_stuff_alone(
+    things: list[int], stuff: list[int]
+) -> None:
+    name = "build_tests_panoptic"
+    MetadataCatalog.get(name).set(
+        thing_dataset_id_to_contiguous_id={n: n for n in things},
+        stuff_dataset_id_to_contiguous_id={n: n for n in stuff},
+    )
+    cfg = make_mask_config()
+    cfg.MODEL.DETR.TEST.PANOPTIC_ON = True
+    cfg.DATASETS.TEST = (name,)
+    try:
+        model = build_model(cfg).eval()
+    finally:
+        MetadataCatalog.remove(name)
+    assert model.inference.things == things
+    ((result,),) = [model([{"image": torch.zeros(3, 32, 32)}])]
+    assert bool(len(result["instances"])) == bool(things)
+    assert all(segment["isthing"] == bool(things) for segment in result["panoptic_seg"][1])
 
 
 def test_a_feature_map_that_a_backbone_of_ones_own_does_not_give_is_refused_with_the_keys_name() -> None:

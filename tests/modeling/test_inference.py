@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
+from detectron2.data import Metadata, MetadataCatalog
 from detectron2.modeling import build_model
+from detectron2.utils.visualizer import Visualizer
 from torch import Tensor, nn
 
 from detr_d2.modeling.inference import Inference, Sizes
@@ -147,7 +149,7 @@ def test_chunks_change_nothing(config: CfgNode, chunk: int) -> None:
         assert torch.equal(a["panoptic_seg"][0], b["panoptic_seg"][0])
 
 
-def test_instances_are_things_by_their_place_among_things(config: CfgNode) -> None:
+def test_instances_are_things_numbered_in_the_list_of_things_and_stuff(config: CfgNode) -> None:
     """The best of all classes decides, then stuff is dropped: no stuff query turns into its best thing."""
     config.MODEL.DETR.TEST.INSTANCE_SCORE_THRESHOLD = 0.0
     model, batch = build(config), batch_of_two()
@@ -156,7 +158,7 @@ def test_instances_are_things_by_their_place_among_things(config: CfgNode) -> No
         logits, _ = model.predict(model.transform(model.preprocess(batch)).queries[-1])
     best = logits[0, :, :3].argmax(-1).tolist()
     assert 1 in best
-    assert result["instances"].pred_classes.tolist() == [{0: 0, 2: 1}[label] for label in best if label != 1]
+    assert result["instances"].pred_classes.tolist() == [label for label in best if label != 1]
 
 
 @pytest.mark.parametrize("only", ["INSTANCE_ON", "PANOPTIC_ON"])
@@ -195,4 +197,20 @@ def test_without_masks_there_are_instances_alone() -> None:
     (result,) = Inference(things=(0, 2))(logits, boxes, Sizes((9, 9), [(9, 9)], [(9, 9)]))
     assert set(result) == {"instances"}
     assert not result["instances"].has("pred_masks")
-    assert result["instances"].pred_classes.max() <= 1
+    assert set(result["instances"].pred_classes.tolist()) <= {0, 2}
+
+
+def test_detectron2s_visualizer_names_instances_right_where_stuff_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ["sky", "cat", "sea", "dog"]
+    logits = torch.full((1, 3, 5), -9.0)
+    logits[0, 0, 1] = logits[0, 1, 3] = logits[0, 2, 0] = 9.0  # a cat, a dog and sky
+    boxes = torch.tensor([[[0.5, 0.5, 0.4, 0.4]] * 3])
+    sizes = Sizes((40, 40), [(40, 40)], [(40, 40)])
+    (result,) = Inference(things=[1, 3])(logits, boxes, sizes)
+    shown = []
+    monkeypatch.setattr(Visualizer, "overlay_instances", lambda self, *, labels, **_: shown.extend(labels))
+    metadata = Metadata(thing_classes=names, stuff_classes=names)
+    Visualizer(np.zeros((40, 40, 3)), metadata).draw_instance_predictions(result["instances"])
+    assert [label.split()[0] for label in shown] == ["cat", "dog"]

@@ -33,17 +33,19 @@ def test_every_query_is_kept_in_its_place_and_no_box_is_clipped() -> None:
     torch.testing.assert_close(second.scores, logits[1].softmax(-1)[:, :3].amax(-1))
 
 
-def test_only_queries_whose_best_class_is_a_thing_are_kept_and_things_are_renumbered() -> None:
+def test_only_queries_whose_best_class_is_a_thing_are_kept_with_their_numbers() -> None:
     best = [2, 0, 4, 3, 4, 1]
     logits = torch.nn.functional.one_hot(torch.tensor([best]), 6) * 5.0
     logits[0, 0, 4] = 4.9  # a thing comes second: the query is of stuff all the same
     boxes = torch.rand(1, 6, 4)
     ((result, queries),) = detections(logits, boxes, [(50, 50)], things=[1, 4])
     assert queries.tolist() == [2, 4, 5]
-    assert result.pred_classes.tolist() == [1, 1, 0]
+    assert result.pred_classes.tolist() == [4, 4, 1]
     ((everything, _),) = detections(logits, boxes, [(50, 50)])
     assert torch.equal(result.pred_boxes.tensor, everything.pred_boxes.tensor[[2, 4, 5]])
     assert torch.equal(result.scores, everything.scores[[2, 4, 5]])
+    ((nothing, _),) = detections(logits, boxes, [(50, 50)], things=[])
+    assert len(nothing) == 0
 
 
 def test_instances_below_the_score_threshold_are_left_out() -> None:

@@ -1,13 +1,18 @@
 """The demo on image files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from detr_d2.errors import UserError
+from detr_d2.modeling import inference
 from detr_d2.tools.demo import main, plan_outputs
+from detr_d2.visualization.labels import LabelVisualizer
+from tests.image_files import write_png
 
 from .conftest import GROUNDS, Project
 
@@ -50,6 +55,56 @@ def test_segments_of_a_panoptic_model_are_drawn(
     assert (picture == 255).all(2).sum() > 100, "borders"
 
 
+# Without a data set, and with data sets that nobody has registered.
+NO_DATA = [
+    ["DATASETS.TRAIN", "()", "DATASETS.TEST", "()"],
+    ["DATASETS.TRAIN", "('gone_train',)", "DATASETS.TEST", "('gone_val',)"],
+]
+
+
+def named_weights(project: Project, file: Path, **metadata: Any) -> str:
+    """The weights of a panoptic project with names that no data set has, stuff first."""
+    names = ["sky", "cat", "sea", "road", "dog", "snow"]
+    checkpoint = torch.load(project.weights)
+    torch.save({**checkpoint, "metadata": {"thing_classes": names, "stuff_classes": names, **metadata}}, file)
+    return str(file)
+
+
+@pytest.mark.parametrize("no_data", NO_DATA)
+def test_things_and_stuff_have_their_names_from_the_checkpoint(
+    panoptic_project: Project, tmp_path: Path, no_data: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = named_weights(panoptic_project, tmp_path / "named.pth", things=[1, 4])
+    labels, segments = [], []
+    monkeypatch.setattr(LabelVisualizer, "draw_label", lambda self, text, *_, **__: labels.append(text))
+    merge = inference.merge_panoptic
+
+    def remembered(*args: Any) -> Any:
+        ids, found = merge(*args)
+        segments.extend(found)
+        return ids, found
+
+    monkeypatch.setattr(inference, "merge_panoptic", remembered)
+    options = ["--config-file", panoptic_project.config, "--weights", weights]
+    options += ["--input", *panoptic_project.images, "--output", str(tmp_path / "out"), "--opts", *no_data]
+    assert main(options) == 0
+    names = {0: "sky", 1: "cat", 2: "sea", 3: "road", 4: "dog", 5: "snow"}
+    assert sorted(label.split()[0] for label in labels) == sorted(names[s["category_id"]] for s in segments)
+    assert {s["isthing"] for s in segments if s["category_id"] in (1, 4)} <= {True}
+    assert {s["isthing"] for s in segments if s["category_id"] not in (1, 4)} == {False}
+
+
+def test_weights_that_do_not_tell_things_from_stuff_need_a_data_set_that_does(
+    panoptic_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = named_weights(panoptic_project, tmp_path / "named.pth")
+    options = ["--config-file", panoptic_project.config, "--weights", weights]
+    options += ["--input", panoptic_project.images[0], "--output", str(tmp_path / "out")]
+    assert main([*options, "--opts", *NO_DATA[0]]) == 2
+    assert "MODEL.DETR.TEST.PANOPTIC_ON" in capsys.readouterr().err
+    assert main(options) == 0
+
+
 def test_one_input_may_go_to_a_file_and_several_may_not(project: Project, tmp_path: Path) -> None:
     target = tmp_path / "a.png"
     assert plan_outputs(project.images[:1], str(target)) == [(project.images[0], target)]
@@ -80,3 +135,18 @@ def test_missing_and_damaged_inputs_are_named(
     for name in ("absent.png", "damaged.png"):
         assert main([*options, "--input", str(tmp_path / name)]) == 2
         assert name in capsys.readouterr().err
+
+
+def test_the_demo_draws_on_the_image_as_the_model_reads_it(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A 12-bit image with the key that says so; too large with the key that limits it."""
+    image = write_png(tmp_path / "deep.png", np.full((480, 640), 2048, dtype=np.uint16))
+    options = ["--config-file", project.config, "--weights", project.weights, "--input", str(image)]
+    options += ["--output", str(tmp_path / "out"), "--confidence", "1"]
+    assert main([*options, "--opts", "INPUT.WHITE_LEVEL", "4095"]) == 0
+    assert (np.asarray(Image.open(tmp_path / "out" / "deep.png")) == 128).all()
+    assert main([*options, "--opts", "INPUT.MAX_IMAGE_PIXELS", "1000"]) == 2
+    said = capsys.readouterr().err
+    assert str(image) in said
+    assert "INPUT.MAX_IMAGE_PIXELS" in said

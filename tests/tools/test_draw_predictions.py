@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.data import MetadataCatalog
+from detectron2.data import Metadata, MetadataCatalog
 from detectron2.engine import DefaultPredictor
+from detectron2.structures import Instances
 from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 
 from detr_d2.data import DataError, load_dataset
 from detr_d2.tools.draw_predictions import choose_records, main, panoptic_sample
-from detr_d2.tools.inference import ImagePredictor, class_metadata, load_config
+from detr_d2.tools.inference import ImagePredictor, class_metadata, in_numbers_of, load_config
 
 from .conftest import GROUNDS, Project
 
@@ -133,6 +134,48 @@ def test_class_names_come_from_the_checkpoint_then_from_a_data_set(project: Proj
     assert list(class_metadata(named, names).thing_classes) == ["x", "y", "z"]
 
 
+def test_names_of_stuff_come_from_the_checkpoint_too(panoptic_project: Project, tmp_path: Path) -> None:
+    """A data set's colours are used where it has the same classes, of both kinds."""
+    cfg = load_config(panoptic_project.config, (), panoptic_project.weights)
+    registered = MetadataCatalog.get(panoptic_project.dataset)
+    own = list(registered.thing_classes)
+    assert class_metadata(cfg, own, own) is registered
+    other = [*own[:5], "lava"]
+    metadata = class_metadata(cfg, other, other)
+    assert metadata.thing_classes == metadata.stuff_classes == other
+    assert metadata.get("stuff_colors", None) is None
+
+
+def test_results_get_the_numbers_of_the_data_set_they_are_drawn_beside() -> None:
+    """Of a model with sky before cat and dog, and a bird that the data set has not."""
+    instances = Instances((2, 2), pred_classes=torch.tensor([2, 1, 3]), scores=torch.tensor([0.5, 0.6, 0.7]))
+    ids = torch.tensor([[4, 5], [6, 0]], dtype=torch.int32)
+    segments = [{"id": 4, "category_id": 0}, {"id": 5, "category_id": 3}, {"id": 6, "category_id": 2}]
+    model = ["sky", "cat", "dog", "bird"]
+    metadata = Metadata(thing_classes=["cat", "dog", "sky"])
+    result = in_numbers_of(
+        metadata, {"instances": instances, "panoptic_seg": (ids, segments)}, model, "the data set"
+    )
+    assert result["instances"].pred_classes.tolist() == [1, 0]
+    assert result["instances"].scores.tolist() == pytest.approx([0.5, 0.6])
+    assert result["panoptic_seg"][0].tolist() == [[4, 0], [6, 0]]
+    assert result["panoptic_seg"][1] == [{"id": 4, "category_id": 2}, {"id": 6, "category_id": 1}]
+    assert instances.pred_classes.tolist() == [2, 1, 3]
+    unnamed = {"instances": instances}
+    assert in_numbers_of(metadata, unnamed, [], "it") is unnamed
+    assert in_numbers_of(Metadata(), unnamed, model, "it") is unnamed
+    with pytest.raises(DataError, match="it has .*cat"):
+        in_numbers_of(metadata, unnamed, ["dog", "sky"], "it")
+
+
+def test_a_detector_is_drawn_beside_things_of_a_panoptic_data_set() -> None:
+    instances = Instances((2, 2), pred_classes=torch.tensor([0, 1]))
+    names = ["sky", "cat", "dog"]
+    metadata = Metadata(thing_classes=names, thing_dataset_id_to_contiguous_id={7: 1, 9: 2})
+    result = in_numbers_of(metadata, {"instances": instances}, ["dog", "cat"], "it")
+    assert result["instances"].pred_classes.tolist() == [2, 1]
+
+
 def test_a_panoptic_models_segments_are_drawn_beside_the_panoptic_ground_truth(
     panoptic_project: Project, tmp_path: Path
 ) -> None:
@@ -169,9 +212,10 @@ def test_a_segmentation_map_that_does_not_fit_its_segments_is_named(panoptic_pro
     record = load_dataset(panoptic_project.dataset)[0]
     ids = torch.ones(record["height"], record["width"], dtype=torch.int32)
     result = {"panoptic_seg": (ids, [{"id": 1, "category_id": 0, "isthing": True}])}
-    assert panoptic_sample(record, result).name == os.path.basename(record["file_name"])
+    image = np.zeros((record["height"], record["width"], 3), dtype=np.uint8)
+    assert panoptic_sample(record, image, result).name == os.path.basename(record["file_name"])
     with pytest.raises(DataError, match=f"{record['pan_seg_file_name']}: .*which is not listed"):
-        panoptic_sample({**record, "segments_info": record["segments_info"][1:]}, result)
+        panoptic_sample({**record, "segments_info": record["segments_info"][1:]}, image, result)
 
 
 def test_objects_of_a_mask_model_are_drawn_with_their_masks(
