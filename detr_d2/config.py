@@ -27,6 +27,11 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Object classes, no-object not counted. At least as many as the data set has.
     detr.NUM_CLASSES = 80
+    # How the rows of the class head are numbered in weights of the published DETR's code or Hugging Face's,
+    # which do not tell: "as_is" (row i is class i), "category_ids" (by those of the data set, as that code
+    # numbers them) or "coco" (by COCO's). "auto" takes COCO's where the file is a published one, or the data
+    # set's classes are COCO's, and leaves what may be either way to you.
+    detr.CLASS_ROWS = "auto"
     # Checkpoint (path or URI) of a detector to load and freeze while a mask head is trained on it.
     # Needs MODEL.MASK_ON; "" trains everything.
     detr.FROZEN_WEIGHTS = ""
@@ -137,13 +142,22 @@ def _add_data_keys(cfg: CfgNode) -> None:
 
     # Order of the channels; published weights expect RGB.
     cfg.INPUT.FORMAT = "RGB"
+    # The largest image that is read: width times height. The default is Pillow's own limit; a larger file
+    # may have been made to exhaust the memory.
+    cfg.INPUT.MAX_IMAGE_PIXELS = 178_956_970
+    # The value of 16-bit grey images that becomes white (255). 65535 uses all bits; 4095 fits cameras that
+    # store 12 bits in 16.
+    cfg.INPUT.WHITE_LEVEL = 65535
     # Looked up in detr_d2.data.MAPPER_REGISTRY.
     cfg.INPUT.DATASET_MAPPER_NAME = "DetrDatasetMapper"
     # Half of the training images are first resized to one of these shorter sides and cropped to
-    # INPUT.CROP.SIZE (when INPUT.CROP.ENABLED), then resized like the other half.
+    # INPUT.CROP.SIZE (when INPUT.CROP.ENABLED), then resized like the other half. The longer side is at most
+    # ten times as long: narrower images become smaller.
     cfg.INPUT.CROP.RESIZE_SHORTEST_EDGE = (400, 500, 600)
     # Data sets in COCO format to register by name: (name, annotation json, image folder) each.
     cfg.DATASETS.COCO_JSON = ()
+    # The same in COCO's panoptic format: (name, panoptic json, image folder, folder of the maps) each.
+    cfg.DATASETS.COCO_PANOPTIC = ()
 
 
 def _add_solver_keys(cfg: CfgNode) -> None:
@@ -159,6 +173,8 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.AMP.DTYPE = "bfloat16"
     # Each iteration sums the gradients of this many micro-batches; IMS_PER_BATCH is their sum.
     cfg.SOLVER.ACCUMULATION_STEPS = 1
+    # How many of the checkpoints that SOLVER.CHECKPOINT_PERIOD writes are kept, the newest ones; 0 keeps all.
+    cfg.SOLVER.CHECKPOINTS_KEPT = 0
 
     cfg.SOLVER.EMA = CfgNode()
     # Keep an exponential moving average of the weights; evaluated and saved in place of the raw ones.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
@@ -11,15 +11,19 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, MissingFileError
+from ..errors import CheckpointError, MissingFileError, UserError, named
 from .atomic import write_file
-from .convert import UnknownLayout, convert
-from .imagenet import place_backbone
-from .layouts import DETECTOR, HEAD, LAYOUTS, OURS, class_list
-from .safe_load import copy_versions, read_checkpoint, weights_key, weights_of
-from .transfer import Fitted, fit, wrong_shapes
+from .layouts import HEAD, class_list
+from .numbering import AUTO, Numbering
+from .prepare import HEURISTICS, Prepared, by_module, prepare
+from .safe_load import read_checkpoint
+from .safetensors_file import save_safetensors
+from .zoo import is_published
 
-_HEURISTICS = "matching_heuristics"
+_GUESS = f"?{HEURISTICS}=True"
+
+# What a training state raises that is damaged, or of another program.
+_UNFIT = (LookupError, TypeError, ValueError, AttributeError, RuntimeError)
 
 
 class DetrCheckpointer(DetectionCheckpointer):
@@ -37,6 +41,9 @@ class DetrCheckpointer(DetectionCheckpointer):
         weights: gives the weights to save in place of the model's own, e.g. averaged ones.
         metadata: gives facts to store beside the weights under ``metadata``: names of classes. They tell
             which rows of another model's class head are carried over.
+        class_rows: ``MODEL.DETR.CLASS_ROWS``, how the class head of other programs' files is numbered.
+        category_ids: gives the class numbers by category ids of the data set that the model is for.
+        keep_classes: leave a file's classes as they are where their number is the model's.
         **checkpointables: objects with ``state_dict`` and ``load_state_dict``, saved by these names.
 
     Attributes:
@@ -51,14 +58,18 @@ class DetrCheckpointer(DetectionCheckpointer):
         save_to_disk: bool | None = None,
         weights: Callable[[], dict[str, Tensor]] | None = None,
         metadata: Callable[[], dict[str, Any]] | None = None,
+        class_rows: str = AUTO,
+        category_ids: Callable[[], Mapping[int, int]] | None = None,
+        keep_classes: bool = False,
         **checkpointables: Any,
     ):
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
+        self.logger = logging.getLogger(__name__)
         self._weights = weights or self.model.state_dict
         self._metadata = metadata
-        self._source = ""
-        self._guesses_names = False
-        self._fitted = Fitted()
+        self._class_rows = class_rows
+        self._category_ids = category_ids
+        self._keep_classes = keep_classes
         self.loaded: set[str] = set()
 
     def save(self, name: str, **extra: Any) -> None:
@@ -70,36 +81,122 @@ class DetrCheckpointer(DetectionCheckpointer):
             self.tag_last_checkpoint(f"{name}.pth")
 
     def save_weights(self, name: str, **extra: Any) -> None:
-        """Write ``name``.pth with the weights alone; training will not be resumed from it."""
-        if self._writes():
-            self._write(f"{name}.pth", {**self._model_part(), **extra})
+        """Write the weights alone; training will not be resumed from them.
+
+        Args:
+            name: ``name``.pth is written; or ``name`` itself where it ends in .safetensors, with the names of
+                the classes and ``extra`` as json in its header.
+            **extra: facts to store beside the weights.
+
+        Raises:
+            CheckpointError: .safetensors is asked for, and its package is missing.
+        """
+        if not self._writes():
+            return
+        if name.endswith(".safetensors"):
+            part, path = self._model_part(), os.path.join(self.save_dir, name)
+            self.logger.info("Saving weights to %s", path)
+            save_safetensors(path, part["model"], {**part.get("metadata", {}), **extra})
+            return
+        self._write(f"{name}.pth", {**self._model_part(), **extra})
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Note which file to resume from."""
         self._write_file("last_checkpoint", lambda file: file.write(last_filename_basename.encode()))
 
-    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Load weights and, as Detectron2's, the training state from a file or URI.
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """As Detectron2's: the last checkpoint with its training state if asked for and there, else the
+        weights of ``path``. Says so where ``path`` is not read.
 
-        ``?matching_heuristics=True`` at the end lets Detectron2 guess which names belong together.
+        Raises:
+            MissingFileError, CheckpointError: as :meth:`load`; or the last checkpoint that the folder names
+                does not exist.
+        """
+        if not (resume and self.has_checkpoint()):
+            return self.load(path, checkpointables=[])
+        last = self.get_checkpoint_file()
+        if "://" not in last and not os.path.isfile(last):
+            note = os.path.join(self.save_dir, "last_checkpoint")
+            raise MissingFileError(
+                f"cannot resume: {note} names {last}, which does not exist: correct the name"
+            )
+        if path and path != last:
+            self.logger.info("Resuming from %s: MODEL.WEIGHTS %s is not read", last, path)
+        return self.load(last)
+
+    def load(self, path: str, checkpointables: Iterable[str] | None = None) -> dict[str, Any]:
+        """Load weights and, as Detectron2's, the training state from a file, folder or URI.
+
+        Args:
+            path: "" loads nothing. ``?matching_heuristics=True`` at its end lets Detectron2 guess which names
+                belong together. A folder is one of Hugging Face's ``save_pretrained``.
+            checkpointables: names of the training states to load; None takes all that there are.
+
+        Returns:
+            what else the file holds.
 
         Raises:
             MissingFileError: there is no such file.
             CheckpointError: the file is damaged, holds more than tensors and plain data, is of no known
-                layout, or of a model with other dimensions. The model is as it was.
+                layout, or of a model with other dimensions; or its training state is of other classes or
+                queries. The model is as it was. Or its training state is damaged.
         """
-        self.loaded, self._fitted = set(), Fitted()
-        self._guesses_names = path.endswith(f"?{_HEURISTICS}=True")
-        path = path.removesuffix(f"?{_HEURISTICS}=True")
-        self._source = path
-        if path and "://" not in path and not os.path.isfile(path):
-            raise MissingFileError(f"checkpoint {path} does not exist")
-        try:
-            return super().load(path, *args, **kwargs)
-        finally:
-            # Detectron2 main keeps the parsed path during a load and refuses another one until it is gone.
-            if hasattr(self, "_parsed_url_during_load"):
-                self._parsed_url_during_load = None
+        self.loaded = set()
+        if not path:
+            self.logger.info("No checkpoint is given: the weights stay as they were initialised")
+            return {}
+        source = path.removesuffix(_GUESS)
+        file = self._local(source)
+        prepared = prepare(
+            read_checkpoint(file, source),
+            source,
+            self.model.state_dict(),
+            guess_names=path != source,
+            numbering=lambda: self._numbering(file),
+            metadata=self._metadata,
+            keep_classes=self._keep_classes,
+        )
+        names = self.checkpointables if checkpointables is None else checkpointables
+        states = {name: prepared.checkpoint.pop(name) for name in names if name in prepared.checkpoint}
+        if states and prepared.moved:
+            raise CheckpointError(
+                f"{source} holds a training with other classes or queries, which cannot go on with "
+                f"these. {' '.join(prepared.notes)} Begin a new one with it: MODEL.WEIGHTS {source}, without "
+                "--resume, another OUTPUT_DIR"
+            )
+        self._summarise(source, prepared, self._load_model(prepared.checkpoint))
+        for name, state in states.items():
+            try:
+                self.checkpointables[name].load_state_dict(state)
+            except UserError:
+                raise
+            except _UNFIT as error:
+                raise CheckpointError(
+                    f"cannot resume: the training state {name!r} of {source} is of another configuration, or "
+                    f"damaged ({type(error).__name__}: {error})"
+                ) from error
+        return prepared.checkpoint
+
+    def _local(self, source: str) -> str:
+        """The local path of a file, folder or URI."""
+        if "://" not in source and not os.path.exists(source):
+            raise MissingFileError(f"checkpoint {source} does not exist")
+        with named(f"checkpoint {source}"):
+            path: str = self.path_manager.get_local_path(source)
+        return path
+
+    def _numbering(self, file: str) -> Numbering:
+        """What is known of the class rows of a file, and of those of the model."""
+        state = self.model.state_dict()
+        num_classes = len(state[HEAD[0]]) - 1 if HEAD[0] in state else None
+        metadata = {} if self._metadata is None else self._metadata()
+        return Numbering(
+            rule=self._class_rows,
+            is_coco=is_published(file),
+            numbers={} if self._category_ids is None else self._category_ids(),
+            classes=() if num_classes is None else class_list(metadata, num_classes) or (),
+            num_classes=num_classes,
+        )
 
     def _writes(self) -> bool:
         return bool(self.save_dir) and self.save_to_disk
@@ -122,87 +219,16 @@ class DetrCheckpointer(DetectionCheckpointer):
             return
         write_file(path, write)
 
-    def _load_file(self, filename: str) -> dict[str, Any]:
-        checkpoint = self._with_weights(read_checkpoint(filename, self._source))
-        model = self.model.state_dict()
-        is_detr = all(name in model for name in DETECTOR)
-        checkpoint = self._converted(checkpoint, model, is_detr)
-        if checkpoint.get(_HEURISTICS):
-            return checkpoint
-        if is_detr:
-            self._fit(checkpoint, model)
-        weights = OrderedDict(checkpoint["model"])
-        # Without versions Detectron2's batch norms would reset statistics that a file of parts has not.
-        copy_versions(model, weights)
-        copy_versions(checkpoint["model"], weights)
-        return {**checkpoint, "model": weights}
-
-    def _with_weights(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
-        """What a file holds, with its weights under ``model``."""
-        weights, key = weights_of(checkpoint, self._source), weights_key(checkpoint)
-        rest = {} if key is None else {name: item for name, item in checkpoint.items() if name != key}
-        guesses = {_HEURISTICS: True} if self._guesses_names else {}
-        return {**rest, **guesses, "model": weights}
-
-    def _converted(
-        self, checkpoint: dict[str, Any], model: Mapping[str, Tensor], is_detr: bool
-    ) -> dict[str, Any]:
-        """The checkpoint with the model's names."""
-        names = checkpoint["model"].keys()
-        # Names that are ours already leave nothing to guess, whatever the file says.
-        as_named = {key: item for key, item in checkpoint.items() if key != _HEURISTICS}
-        if names <= model.keys():
-            return as_named
-        try:
-            result = convert(checkpoint, self._source)
-        except UnknownLayout:
-            # Other models than ours, and names to be guessed, are Detectron2's matter.
-            if checkpoint.get(_HEURISTICS) or (not is_detr and names & model.keys()):
-                return checkpoint
-            raise
-        if result.source == OURS.name:
-            return as_named if is_detr else checkpoint
-        description = LAYOUTS[result.source].description
-        weights = result.weights
-        if HEAD[0] not in weights:
-            weights = place_backbone(weights, model)
-        if not weights:
-            raise CheckpointError(
-                f"checkpoint {self._source} holds {description}, but the model has no ResNet of "
-                "Detectron2's to load it into, or several"
-            )
-        self.logger.info(
-            "%s holds %s: %d of its tensors have a place here, left are %s",
-            self._source,
-            description,
-            len(result.mapped),
-            by_module(result.left) or "none",
-        )
-        return {"model": weights, "metadata": result.metadata}
-
-    def _fit(self, checkpoint: dict[str, Any], model: Mapping[str, Tensor]) -> None:
-        """Fit classes and queries to a DETR, and refuse weights of other dimensions."""
-        weights = checkpoint["model"]
-        classes, own_classes = _classes(checkpoint.get("metadata"), weights), None
-        if classes is not None and self._metadata is not None:
-            own_classes = _classes(self._metadata(), model)
-        self._fitted = fit(weights, model, classes, own_classes)
-        wrong = wrong_shapes(weights, model)
-        if wrong:
-            more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-            raise CheckpointError(
-                f"checkpoint {self._source} is of a model with other dimensions, so nothing was loaded: "
-                f"{'; '.join(wrong[:3])}{more}. Set MODEL.RESNETS and MODEL.DETR as they were for it"
-            )
-
-    def _log_incompatible_keys(self, incompatible: Any) -> None:
+    def _summarise(self, source: str, prepared: Prepared, incompatible: Any) -> None:
         """One summary in place of Detectron2's list of every name."""
         own = self.model.state_dict().keys()
         shapes = {name: f"{was} in the file, {now} here" for name, was, now in incompatible.incorrect_shapes}
         missing = {name for name in incompatible.missing_keys if not name.endswith("num_batches_tracked")}
-        self.loaded = set(own) - set(incompatible.missing_keys) - shapes.keys() - self._fitted.partly_new
-        text = f"Loaded {len(self.loaded)} of the model's {len(own)} tensors from {self._source}."
-        text = " ".join([text, *self._fitted.notes])
+        self.loaded = set(own) - set(incompatible.missing_keys) - shapes.keys() - prepared.partly_new
+        if prepared.found:
+            self.logger.info(prepared.found)
+        text = f"Loaded {len(self.loaded)} of the model's {len(own)} tensors from {source}."
+        text = " ".join([text, *prepared.notes])
         if missing - shapes.keys():
             text += f" Not in the file, left as they were: {by_module(missing - shapes.keys())}."
         if shapes:
@@ -210,19 +236,5 @@ class DetrCheckpointer(DetectionCheckpointer):
             text += f" Of another shape, left as they were: {listed}."
         if incompatible.unexpected_keys:
             text += f" In the file, but not in the model: {by_module(incompatible.unexpected_keys)}."
-        complete = self.loaded and not (missing or shapes or self._fitted.notes)
+        complete = self.loaded and not (missing or shapes or prepared.notes)
         (self.logger.info if complete else self.logger.warning)(text)
-
-
-def _classes(metadata: object, weights: Mapping[str, Tensor]) -> list[str] | None:
-    """The names of the classes of a model or file, where its metadata has them."""
-    if HEAD[0] not in weights or not isinstance(metadata, Mapping):
-        return None
-    return class_list(metadata, len(weights[HEAD[0]]) - 1)
-
-
-def by_module(names: Iterable[str]) -> str:
-    """Names counted by their modules, e.g. "backbone.res5 (12), class_embed (2)"."""
-    depth = {"backbone": 2, "transformer": 2}
-    counts = Counter(".".join(name.split(".")[: depth.get(name.split(".")[0], 1)]) for name in names)
-    return ", ".join(f"{module} ({count})" for module, count in sorted(counts.items()))

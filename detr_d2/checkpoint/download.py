@@ -106,7 +106,7 @@ def _folder(mirror: str) -> Path | None:
 
 
 def _check_here(path: Path, file: RemoteFile, remedy: str) -> None:
-    found = _sha256(path)
+    found = sha256_of(path)
     if not found.startswith(file.sha256):
         raise CheckpointError(
             f"{path} has the SHA-256 {found}, but {file.url} has one that begins with {file.sha256}: it is "
@@ -121,7 +121,7 @@ def _download(url: str, path: Path, file: RemoteFile) -> None:
     resumed = partial.is_file()
     try:
         _transfer(url, partial)
-        if resumed and not _sha256(partial).startswith(file.sha256):
+        if resumed and not sha256_of(partial).startswith(file.sha256):
             partial.unlink()  # what was there already may be what is wrong
             _transfer(url, partial)
     except _NETWORK_ERRORS as error:
@@ -129,7 +129,7 @@ def _download(url: str, path: Path, file: RemoteFile) -> None:
             f"cannot download {url} ({getattr(error, 'reason', None) or error}): get {file.url} on a machine "
             f"with network and put it at {path}, or set {MIRROR_VARIABLE} to a folder or base URL that has it"
         ) from error
-    found = _sha256(partial)
+    found = sha256_of(partial)
     if not found.startswith(file.sha256):
         partial.unlink()
         raise CheckpointError(
@@ -186,6 +186,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in lower-case hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

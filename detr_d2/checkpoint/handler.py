@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,12 +17,13 @@ from ..errors import CheckpointError, MissingFileError
 from .atomic import write_file
 from .convert import to_detr_d2
 from .download import RemoteFile, fetch
+from .numbering import Numbering
 from .safe_load import read_checkpoint
 
 PREFIX = "detr://"
 
 # Raised whenever the conversion writes something else, so that older converted files are no longer used.
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -90,5 +92,5 @@ class DetrHandler(PathHandler):
         """Write the file in our layout to ``converted``, in one step."""
         published = fetch(file, self._cache, self._mirror)
         _LOGGER.info("Converting %s (%s) to %s", path, published, converted)
-        checkpoint = to_detr_d2(read_checkpoint(str(published), path), path)
+        checkpoint = to_detr_d2(read_checkpoint(str(published), path), path, partial(Numbering, is_coco=True))
         write_file(str(converted), lambda output: torch.save(checkpoint, output))

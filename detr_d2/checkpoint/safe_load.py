@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,14 +15,32 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, MissingFileError
-from .safe_pickle import load_plain
+from .foreign_objects import foreign_objects, is_torchscript
+from .pretrained import read_pretrained
+from .safe_pickle import STAND_INS, finished, load_plain
+from .safetensors_file import read_safetensors
+
+# Plain data by full name, which no refusal needs to mention.
+_PLAIN = {
+    "collections.OrderedDict",
+    "collections.Counter",
+    "_codecs.encode",
+    "argparse.Namespace",
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in ("set", "bytearray", "complex")
+    ),
+    *STAND_INS,
+}
 
 # Keys under which files keep their weights; bare state dicts have none of them.
 _WEIGHT_KEYS = ("model", "state_dict", "model_state")
 
 
-class _MissingPackage(Exception):
-    """The package of this name, which reads files of a format, is not installed."""
+# What PyTorch's safe mode may build in addition: the published DETR's files hold their command line, and
+# others NumPy's numbers and paths.
+_SAFE: list[Any] = [argparse.Namespace, *((stand_in, name) for name, stand_in in STAND_INS.items())]
 
 
 def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
@@ -29,11 +48,14 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
 
     ``.safetensors`` files need the package safetensors. ``.pkl`` files go through :func:`load_plain`; as in
     Detectron2, those without a key ``model`` count as Caffe2's. ``.pyth`` files with a key ``model_state``
-    are those of pycls. All others are read by ``torch.load`` in its safe mode, where ``argparse.Namespace``
-    is allowed in addition (the published DETR's files hold their command line so).
+    are those of pycls. All others are read by ``torch.load`` in its safe mode, where NumPy's arrays and
+    numbers, paths (as text) and ``argparse.Namespace`` are allowed in addition.
+
+    A folder of Hugging Face's ``save_pretrained`` is read too: its weights in one file or several, and the
+    names of the classes in its ``config.json``.
 
     Args:
-        path: a local file.
+        path: a local file or folder.
         source: how the user called it, for messages; by default ``path``.
 
     Returns:
@@ -45,24 +67,26 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
             safetensors is not installed.
     """
     source = source or path
+    if os.path.isdir(path):
+        return read_pretrained(path, source, read_checkpoint)
     if not os.path.isfile(path):
         raise MissingFileError(f"checkpoint {source} does not exist")
     if os.path.getsize(path) == 0:
         raise CheckpointError(f"checkpoint {source} is damaged: the file is empty")
+    if is_torchscript(path):
+        raise CheckpointError(
+            f"checkpoint {source} is a program of TorchScript, not weights by name: save the model's "
+            "state_dict() with torch.save"
+        )
     reader = _READERS.get(os.path.splitext(path)[1], _read_torch)
     try:
         checkpoint = reader(path)
-    except _MissingPackage as error:
-        raise CheckpointError(
-            f"checkpoint {source} needs the package {error}: pip install {error}"
-        ) from error
-    except OSError:
+    except CheckpointError:
         raise
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {source} cannot be read: {error}") from error
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"checkpoint {source} is damaged, or holds objects other than tensors and plain data, which "
-            f"could run code when they are read: save its state dict without them ({_first_line(error)})"
-        ) from error
+        raise CheckpointError(_refusal(path, source, error)) from error
     except Exception as error:  # bytes that are not of the format fail in any way
         raise CheckpointError(
             f"checkpoint {source} is damaged: {_first_line(error) or type(error).__name__}"
@@ -72,6 +96,21 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
             f"checkpoint {source} holds no weights by name, but a {type(checkpoint).__name__}"
         )
     return checkpoint
+
+
+def _refusal(path: str, source: str, error: Exception) -> str:
+    """What to say of a pickle that was not read to its end."""
+    objects = foreign_objects(path, _PLAIN)
+    if not objects:
+        return f"checkpoint {source} is damaged: {_first_line(error)}"
+    named = ", ".join(objects[:3]) + (", ..." if len(objects) > 3 else "")
+    return (
+        f"checkpoint {source} holds objects other than tensors and plain data, which could run code when "
+        f"they are read: {named}. Where you trust it, save its weights alone, with the program that wrote "
+        f'it: python -c "import torch; x = torch.load({source!r}, weights_only=False); '
+        "x = x.state_dict() if hasattr(x, 'state_dict') else x.get('model', x.get('state_dict', x)); "
+        "torch.save(x, 'weights.pth')\""
+    )
 
 
 def weights_key(checkpoint: Mapping[str, Any]) -> str | None:
@@ -119,16 +158,33 @@ def _as_tensor(value: Any) -> Tensor | None:
 
 
 def _read_torch(path: str) -> Any:
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    if zipfile.is_zipfile(path):
+        _compare_checksums(path)
+    with torch.serialization.safe_globals(_SAFE):
+        return finished(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def _read_safetensors(path: str) -> Any:
+def _compare_checksums(path: str) -> None:
+    """Refuse a zip file of which a part is not what was written; PyTorch itself does not look.
+
+    Raises:
+        zipfile.BadZipFile: names the part.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        wrong = [name for name in names if not _is_whole(archive, name)]
+    if wrong and len(wrong) < len(names):  # PyTorch can be told to write no checksums at all
+        raise zipfile.BadZipFile(f"the checksum of {wrong[0]} is wrong")
+
+
+def _is_whole(archive: zipfile.ZipFile, name: str) -> bool:
     try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise _MissingPackage("safetensors") from error
-    return load_file(path, device="cpu")
+        with archive.open(name) as part:
+            while part.read(1 << 20):
+                pass
+    except zipfile.BadZipFile:
+        return False
+    return True
 
 
 def _read_pickle(path: str) -> Any:
@@ -152,7 +208,7 @@ def _read_pycls(path: str) -> Any:
 _READERS: dict[str, Callable[[str], Any]] = {
     ".pkl": _read_pickle,
     ".pyth": _read_pycls,
-    ".safetensors": _read_safetensors,
+    ".safetensors": read_safetensors,
 }
 
 

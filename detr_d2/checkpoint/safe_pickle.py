@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import pathlib
 import pickle
 import re
 from collections.abc import Callable
@@ -25,7 +27,7 @@ def load_plain(file: IO[bytes]) -> Any:
         pickle.UnpicklingError: the pickle names something else, or an array that is not of numbers.
         Exception: bytes that are no pickle fail in any way.
     """
-    return _finished(_PlainUnpickler(file, encoding="latin1").load())
+    return finished(_PlainUnpickler(file, encoding="latin1").load())
 
 
 class _DType:
@@ -79,24 +81,43 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-_KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("__builtin__", "bytes"): _empty,
-    ("_codecs", "encode"): _encoded,
-    ("numpy", "dtype"): _DType,
-    ("numpy", "ndarray"): _Array,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _array for core in ("core", "_core")},
+def _posix_path(*parts: str) -> str:
+    return str(pathlib.PurePosixPath(*parts))
+
+
+def _windows_path(*parts: str) -> str:
+    return str(pathlib.PureWindowsPath(*parts))
+
+
+# What stands for functions and classes of other libraries, by full name. Paths become text.
+STAND_INS: dict[str, Callable[..., Any]] = {
+    "numpy.dtype": _DType,
+    "numpy.ndarray": _Array,
+    **{f"numpy.{core}.multiarray._reconstruct": _Array for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
+    **{
+        f"{module}.{pure}{kind}Path": path
+        for module in ("pathlib", "pathlib._local")
+        for pure in ("", "Pure")
+        for kind, path in (("Posix", _posix_path), ("Windows", _windows_path))
+    },
+}
+
+_KNOWN: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": collections.OrderedDict,
+    "builtins.set": set,
+    "__builtin__.set": set,
+    "__builtin__.bytes": _empty,
+    "_codecs.encode": _encoded,
+    **STAND_INS,
 }
 
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         try:
-            return _KNOWN[module, name]
+            return _KNOWN[f"{module}.{name}"]
         except KeyError:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which could run code") from None
 
@@ -104,12 +125,19 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to data outside of the file")
 
 
-def _finished(value: Any) -> Any:
+def finished(value: Any) -> Any:
     """``value`` with arrays and types in the places of their stand-ins, at any depth of containers."""
     if isinstance(value, (_Array, _DType)):
         return value.value
-    if isinstance(value, dict):
-        return {_finished(key): _finished(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return type(value)(_finished(item) for item in value)
+    if isinstance(value, argparse.Namespace):
+        finished(vars(value))
+    elif isinstance(value, dict):  # in place: a state dict has attributes beside its items
+        for key, item in value.items():
+            value[key] = finished(item)
+    elif isinstance(value, list):
+        value[:] = [finished(item) for item in value]
+    elif isinstance(value, (tuple, set)) and value:
+        items = [finished(item) for item in value]
+        if any(new is not old for new, old in zip(items, value, strict=True)):
+            return type(value)(items)
     return value

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from .layouts import HEAD
+from .numbering import listed
 
 _QUERIES = "query_embed.weight"
 
@@ -19,10 +21,12 @@ class Fitted:
     Attributes:
         notes: a sentence for every part that was changed.
         partly_new: names of tensors of which some rows are the model's own.
+        moved: whether classes or queries are others than the file's.
     """
 
     notes: list[str] = field(default_factory=list)
     partly_new: set[str] = field(default_factory=set)
+    moved: bool = False
 
 
 def fit(
@@ -30,6 +34,7 @@ def fit(
     model: Mapping[str, Tensor],
     classes: Sequence[str] | None = None,
     model_classes: Sequence[str] | None = None,
+    in_order: bool = False,
 ) -> Fitted:
     """Fit the class head and the object queries of ``weights`` to ``model``, in place.
 
@@ -43,13 +48,14 @@ def fit(
         model: state dict of the model.
         classes: names of the C' classes, where known.
         model_classes: names of the model's C classes, where known.
+        in_order: the file's classes are the first of the model's.
     """
     result = Fitted()
     if all(name in weights and name in model for name in HEAD):
-        _fit_classes(result, weights, model, classes, model_classes)
+        _fit_classes(result, weights, model, classes, model_classes, in_order)
     if _QUERIES in weights and _QUERIES in model:
         old, new = weights[_QUERIES], model[_QUERIES]
-        if len(old) != len(new) and old.shape[1:] == new.shape[1:]:
+        if old.ndim and len(old) != len(new) and old.shape[1:] == new.shape[1:]:
             kept = min(len(old), len(new))
             weights[_QUERIES] = _with_rows(new, old, range(kept), range(kept))
             text = (
@@ -59,6 +65,7 @@ def fit(
                 text += f", the other {len(new) - kept} of the model are new"
                 result.partly_new.add(_QUERIES)
             result.notes.append(f"{text}.")
+            result.moved = True
     return result
 
 
@@ -85,30 +92,56 @@ def _fit_classes(
     model: Mapping[str, Tensor],
     classes: Sequence[str] | None,
     model_classes: Sequence[str] | None,
+    in_order: bool,
 ) -> None:
-    old, new = (len(state[HEAD[0]]) - 1 for state in (weights, model))
-    if any(weights[name].shape[1:] != model[name].shape[1:] for name in HEAD):
+    if any(not weights[name].ndim or weights[name].shape[1:] != model[name].shape[1:] for name in HEAD):
         return  # another width of tokens, which is not for here
+    if len({len(weights[name]) for name in HEAD}) > 1:
+        return  # nor is what was never a class head
+    old, new = (len(state[HEAD[0]]) - 1 for state in (weights, model))
+    if in_order and old < new:
+        _carry(result, weights, model, {row: row for row in range(old)})
+        result.notes.append(
+            f"The file has {old} classes, the first of the model's {new}: the other {new - old} are new."
+        )
+        return
     if classes is None or model_classes is None or (len(classes), len(model_classes)) != (old, new):
         if old != new:
             for name in HEAD:
                 del weights[name]
+            result.moved = True
             result.notes.append(f"The file has {old} classes and the model {new}: the class head is new.")
         return
     if list(classes) == list(model_classes):
         return
     rows = carried_rows(classes, model_classes)
     if len(rows) == old == new and all(row == was for row, was in rows.items()):
-        result.notes.append("The file has other names for the classes: their order is taken to be the same.")
+        pairs = [
+            f"{was} is now {name}" for was, name in zip(classes, model_classes, strict=True) if was != name
+        ]
+        result.notes.append(
+            f"The file has other names for the classes, whose order is taken to be the same: {listed(pairs)}."
+        )
         return
-    for name in HEAD:
-        weights[name] = _with_rows(model[name], weights[name], [*rows, new], [*rows.values(), old])
+    _carry(result, weights, model, rows)
     text = f"Of the model's {new} classes {len(rows)} start from the file's {old}, by name"
     fresh = [name for row, name in enumerate(model_classes) if row not in rows]
-    if fresh:
-        text += f"; new are {', '.join(fresh[:5])}" + (", ..." if len(fresh) > 5 else "")
-        result.partly_new.update(HEAD)
+    unused = [name for row, name in enumerate(classes) if row not in rows.values()]
+    for what, names in (("new are", fresh), ("left out are the file's", unused)):
+        text += f"; {what} {listed(names)}" if names else ""
     result.notes.append(f"{text}.")
+
+
+def _carry(
+    result: Fitted, weights: dict[str, Tensor], model: Mapping[str, Tensor], rows: Mapping[int, int]
+) -> None:
+    """Fill the model's class head from rows of the file's, and no-object; in place."""
+    old, new = (len(state[HEAD[0]]) - 1 for state in (weights, model))
+    for name in HEAD:
+        weights[name] = _with_rows(model[name], weights[name], [*rows, new], [*rows.values(), old])
+    result.moved = True
+    if len(rows) < new:
+        result.partly_new.update(HEAD)
 
 
 def _with_rows(new: Tensor, old: Tensor, rows: Sequence[int], sources: Sequence[int]) -> Tensor:
@@ -124,4 +157,20 @@ def wrong_shapes(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> 
         f"{name} is {tuple(value.shape)} in the file and {tuple(model[name].shape)} in the model"
         for name, value in weights.items()
         if name in model and value.shape != model[name].shape
+    ]
+
+
+def wrong_kinds(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> list[str]:
+    """What of ``weights`` is no plain tensor of numbers as the model has them, in words."""
+    return [
+        f"{name} is {value.dtype} ({value.layout}) in the file and {model[name].dtype} in the model"
+        for name, value in weights.items()
+        if name in model
+        and (
+            value.layout is not torch.strided
+            or value.is_quantized
+            or value.is_meta
+            or value.is_complex()
+            or (model[name].is_floating_point() and not value.is_floating_point())
+        )
     ]

@@ -16,8 +16,8 @@ from ..errors import ConfigError
 OPTIMIZERS = ("ADAMW", "SGD")
 CLIP_TYPES = ("full_model", "value", "norm")
 
-# Clips the gradients of the parameters in place; returns their global norm where it is known.
-GradientClipper = Callable[[Sequence[nn.Parameter]], "Tensor | None"]
+# Clips the gradients of the parameters in place; returns their joint norm, as it was before.
+GradientClipper = Callable[[Sequence[nn.Parameter]], Tensor]
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -46,7 +46,7 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     Everything decays with SOLVER.WEIGHT_DECAY, as in the published recipe; where
     SOLVER.WEIGHT_DECAY_NORM or SOLVER.WEIGHT_DECAY_BIAS is not None, normalisation layers or the
     biases of other layers have a group of their own. ``model.backbone`` learns at BASE_LR times
-    SOLVER.BACKBONE_MULTIPLIER.
+    SOLVER.BACKBONE_MULTIPLIER, biases at SOLVER.BIAS_LR_FACTOR times what the other parameters do.
 
     Returns:
         groups for a PyTorch optimizer. Their ``name`` ("transformer", "backbone", "backbone_norm", ...)
@@ -67,9 +67,14 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
             if not parameter.requires_grad or id(parameter) in seen:
                 continue
             seen.add(id(parameter))
-            kind = "_norm" if _is_norm(module) else "_bias" if name.endswith("bias") else ""
-            if decays[kind] == solver.WEIGHT_DECAY:
+            is_bias = name.endswith("bias")
+            kind = "_norm" if _is_norm(module) else "_bias" if is_bias else ""
+            decay = decays[kind]
+            if decay == solver.WEIGHT_DECAY:
                 kind = ""
+            factor = solver.BIAS_LR_FACTOR if is_bias else 1.0
+            if factor != 1:
+                kind = "_norm_bias" if _is_norm(module) else "_bias"
             in_backbone = id(parameter) in backbone
             group_name = ("backbone" if in_backbone else "transformer") + kind
             group = groups.setdefault(
@@ -77,8 +82,8 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
                 {
                     "name": group_name,
                     "params": [],
-                    "lr": solver.BASE_LR * (solver.BACKBONE_MULTIPLIER if in_backbone else 1.0),
-                    "weight_decay": decays[kind],
+                    "lr": solver.BASE_LR * factor * (solver.BACKBONE_MULTIPLIER if in_backbone else 1.0),
+                    "weight_decay": decay,
                 },
             )
             group["params"].append(parameter)
@@ -101,8 +106,13 @@ def _can_fuse(parameters: Sequence[nn.Parameter]) -> bool:
     return floating and len(devices) == 1
 
 
-def build_gradient_clipper(cfg: CfgNode) -> GradientClipper | None:
-    """What SOLVER.CLIP_GRADIENTS asks for; None where it is not enabled.
+def gradient_norm(parameters: Sequence[nn.Parameter], norm_type: float = 2.0) -> Tensor:
+    """The joint norm of all gradients; NaN or infinite where one of their elements is."""
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], norm_type)
+
+
+def build_gradient_clipper(cfg: CfgNode) -> GradientClipper:
+    """What SOLVER.CLIP_GRADIENTS asks for; where it is not enabled, the norm is computed and nothing clipped.
 
     CLIP_TYPE "full_model" scales all gradients together so that their joint norm (NORM_TYPE) is at most
     CLIP_VALUE. "value" and "norm" are Detectron2's own: each element, each parameter's norm.
@@ -112,21 +122,22 @@ def build_gradient_clipper(cfg: CfgNode) -> GradientClipper | None:
     """
     clip = cfg.SOLVER.CLIP_GRADIENTS
     if not clip.ENABLED:
-        return None
+        return gradient_norm
     _require_one_of("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", clip.CLIP_TYPE, CLIP_TYPES)
     limit, norm_type, clip_type = float(clip.CLIP_VALUE), float(clip.NORM_TYPE), clip.CLIP_TYPE
     if limit <= 0:
         raise ConfigError(f"SOLVER.CLIP_GRADIENTS.CLIP_VALUE is {limit}, but must be positive")
 
-    def clip_gradients(parameters: Sequence[nn.Parameter]) -> Tensor | None:
+    def clip_gradients(parameters: Sequence[nn.Parameter]) -> Tensor:
         if clip_type == "full_model":
             return nn.utils.clip_grad_norm_(parameters, limit, norm_type)
+        norm = gradient_norm(parameters, norm_type)
         if clip_type == "value":
             nn.utils.clip_grad_value_(parameters, limit)
-            return None
-        for parameter in parameters:
-            nn.utils.clip_grad_norm_([parameter], limit, norm_type)
-        return None
+        else:
+            for parameter in parameters:
+                nn.utils.clip_grad_norm_([parameter], limit, norm_type)
+        return norm
 
     return clip_gradients
 

@@ -6,13 +6,13 @@ import difflib
 import os
 
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from torch import nn
 
 from ..checkpoint import DetrCheckpointer
 from ..checkpoint.handler import PREFIX
-from ..config import add_detr_config
+from ..config_file import read_config
 from ..errors import ConfigError, MissingFileError
 from ..paths import configs_folder
 from .index import zoo_models
@@ -69,9 +69,7 @@ def get_config(config_path: str, trained: bool = False) -> CfgNode:
         MissingFileError: there is no such config.
         ConfigError: ``trained``, and nobody published weights for it.
     """
-    cfg = get_cfg()
-    add_detr_config(cfg)
-    cfg.merge_from_file(get_config_file(config_path))
+    cfg = read_config(get_config_file(config_path))
     if trained:
         cfg.MODEL.WEIGHTS = get_checkpoint_url(config_path)
         cfg.MODEL.DETR.FROZEN_WEIGHTS = ""
@@ -98,5 +96,5 @@ def get(config_path: str, trained: bool = False, device: str | None = None) -> n
     if device is not None:
         cfg.MODEL.DEVICE = device
     model: nn.Module = build_model(cfg)
-    DetrCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    DetrCheckpointer(model, class_rows=cfg.MODEL.DETR.CLASS_ROWS).load(cfg.MODEL.WEIGHTS)
     return model

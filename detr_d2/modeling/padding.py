@@ -1,4 +1,4 @@
-"""Where a padded batch holds image and where padding, at image and at feature resolution."""
+"""Batches of padded images; where they hold image and where padding, at image and feature resolution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,39 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from detectron2.modeling.backbone import Backbone
+from detectron2.structures import ImageList
 from torch import Tensor
+
+from ..errors import ConfigError
+
+
+def pad_images(images: list[Tensor], backbone: Backbone) -> ImageList:
+    """Make one batch of images, zeros at the bottom and right, as large as the backbone asks for.
+
+    Args:
+        images: (C, H, W) each.
+        backbone: its ``size_divisibility`` counts, and where it has ``padding_constraints`` (Detectron2
+            main) those come first: ``size_divisibility``, and ``square_size`` of backbones that
+            take one size alone.
+
+    Raises:
+        ConfigError: an image is larger than the backbone's square.
+    """
+    constraints = getattr(backbone, "padding_constraints", None) or {}
+    divisor = max(constraints.get("size_divisibility", backbone.size_divisibility), 1)
+    batch = ImageList.from_tensors(images, divisor)
+    square = constraints.get("square_size", 0)
+    if square <= 0:
+        return batch
+    side = -(-square // divisor) * divisor
+    height, width = batch.tensor.shape[-2:]
+    if max(height, width) > side:
+        raise ConfigError(
+            f"an image of {height} x {width} pixels is larger than the {side} x {side} of the backbone: "
+            "lower INPUT.MIN_SIZE_TRAIN, INPUT.MAX_SIZE_TRAIN, INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST"
+        )
+    return ImageList(F.pad(batch.tensor, (0, side - width, 0, side - height)), batch.image_sizes)
 
 
 def padding_mask(

@@ -34,7 +34,7 @@ def build_slim_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     standard networks); each later stage doubles it. Stages after the last of ``OUT_FEATURES`` are not built.
 
     Raises:
-        ConfigError: ``MODEL.RESNETS.DEPTH`` is not 18 or 34.
+        ConfigError: ``MODEL.RESNETS.DEPTH`` is not 18 or 34, or a key asks for what such blocks do not have.
     """
     resnets = cfg.MODEL.RESNETS
     blocks_per_stage = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}.get(resnets.DEPTH)
@@ -42,6 +42,11 @@ def build_slim_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
         raise ConfigError(
             f"MODEL.RESNETS.DEPTH is {resnets.DEPTH}, but build_slim_resnet_backbone makes 18 or 34"
         )
+    for key, plain in (("NUM_GROUPS", 1), ("RES5_DILATION", 1), ("DEFORM_ON_PER_STAGE", [False] * 4)):
+        if resnets[key] != plain:
+            raise ConfigError(
+                f"MODEL.RESNETS.{key} is {resnets[key]}, but build_slim_resnet_backbone has only {plain}"
+            )
     stem = BasicStem(input_shape.channels, resnets.STEM_OUT_CHANNELS, norm=resnets.NORM)
     in_channels, out_channels = resnets.STEM_OUT_CHANNELS, resnets.RES2_OUT_CHANNELS
     stages = []

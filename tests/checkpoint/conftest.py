@@ -1,4 +1,4 @@
-"""A file server for the tests of downloads."""
+"""A file server for the tests of downloads, and logs that stay with pytest."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
     with serve() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_with_pytest(caplog: pytest.LogCaptureFixture) -> None:
+    """A trainer that finds its loggers set up adds no handlers of its own."""
+    for name in ("detectron2", "detr_d2"):
+        caplog.set_level("INFO", logger=name)

@@ -17,6 +17,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from detr_d2.checkpoint import DetrCheckpointer, warn_of_random_frozen_backbone
+from detr_d2.errors import CheckpointError
 
 
 class Counter:
@@ -61,6 +62,40 @@ def test_saved_weights_alone_are_not_what_training_resumes_from(tmp_path: Path) 
     checkpointer.save_weights("model_best", best={"value": 1.0})
     assert checkpointer.get_checkpoint_file().endswith("model_0000004.pth")
     assert torch.load(tmp_path / "model_best.pth").keys() == {"model", "best"}
+
+
+def test_weights_can_be_saved_as_safetensors_with_the_names_of_the_classes(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    model, names = nn.Linear(2, 3), {"thing_classes": ["cat"]}
+    DetrCheckpointer(model, str(tmp_path), metadata=lambda: names).save_weights("final.safetensors", epoch=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["final.safetensors"]
+    other = nn.Linear(2, 3)
+    extra = DetrCheckpointer(other).load(str(tmp_path / "final.safetensors"))
+    assert torch.equal(other.weight, model.weight)
+    assert extra["metadata"] == {**names, "epoch": 3}
+
+
+@pytest.mark.parametrize("kind", ["complex", "integer", "sparse", "meta", "quantized"])
+def test_tensors_of_another_kind_are_refused_and_nothing_is_loaded(tmp_path: Path, kind: str) -> None:
+    model = nn.Linear(2, 3)
+    weight = {
+        "complex": lambda: torch.ones(3, 2, dtype=torch.complex64),
+        "integer": lambda: torch.ones(3, 2, dtype=torch.int8),
+        "sparse": lambda: torch.eye(3, 2).to_sparse(),
+        "meta": lambda: torch.ones(3, 2, device="meta"),
+        "quantized": lambda: torch.quantize_per_tensor(torch.ones(3, 2), 0.1, 0, torch.qint8),
+    }[kind]()
+    torch.save({"bias": torch.zeros(3), "weight": weight}, tmp_path / "x.pth")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"x\.pth .*weight is torch\."):
+        DetrCheckpointer(model).load(str(tmp_path / "x.pth"))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_numbers_that_are_not_finite_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save({"bias": torch.tensor([0, torch.nan, 1]), "weight": torch.zeros(3, 2)}, tmp_path / "x.pth")
+    DetrCheckpointer(nn.Linear(2, 3)).load(str(tmp_path / "x.pth"))
+    assert "Not all numbers are finite in bias (1)" in caplog.text
 
 
 @pytest.mark.parametrize("broken", ["model", "last_checkpoint"])

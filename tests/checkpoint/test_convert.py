@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor
 from detr_d2.checkpoint import DetrCheckpointer
 from detr_d2.checkpoint.convert import UnknownLayout, convert, from_detr_d2, to_detr_d2
 from detr_d2.checkpoint.layouts import LAYOUTS
+from detr_d2.checkpoint.numbering import Numbering
 
 from ..conftest import make_tiny_config
 from .key_sets import published_checkpoint, published_shapes
@@ -32,7 +34,7 @@ def test_published_key_sets_fill_our_models(
     assert len(published["model"]) == count
     torch.save(published, tmp_path / "published.pth")
     model = build_zoo_model(depth, panoptic)
-    checkpointer = DetrCheckpointer(model)
+    checkpointer = DetrCheckpointer(model, class_rows="coco")
     with caplog.at_level(logging.INFO):
         extra = checkpointer.load(str(tmp_path / "published.pth"))
 
@@ -55,7 +57,7 @@ def test_the_way_back_to_the_published_layout_changes_no_row_in_use(
     depth: int, panoptic: bool, count: int
 ) -> None:
     published = published_checkpoint(depth, panoptic)["model"]
-    ours = convert({"model": published}, "file")
+    ours = convert({"model": published}, "file", partial(Numbering, is_coco=True))
     back = from_detr_d2(ours.weights, "published", ours.metadata)
     assert {name: tuple(value.shape) for name, value in back.weights.items()} == published_shapes(
         depth, panoptic
@@ -76,7 +78,8 @@ def test_rows_of_unused_categories_take_no_probability() -> None:
         name: torch.randn(81, *shape)
         for name, shape in (("class_embed.weight", (16,)), ("class_embed.bias", ()))
     }
-    back = from_detr_d2(ours, "published").weights
+    assert len(from_detr_d2(ours, "published").weights["class_embed.bias"]) == 81, "nobody says it is COCO's"
+    back = from_detr_d2(ours, "published", rule="coco").weights
     tokens = torch.randn(5, 16)
 
     def scores(weights: dict[str, Tensor]) -> Tensor:

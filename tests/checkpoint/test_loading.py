@@ -54,7 +54,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor], but: tuple[str, ...] 
 
 
 def summary(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
-    (record,) = [r for r in caplog.records if r.getMessage().startswith("Loaded ")]
+    (record,) = [r for r in caplog.records if " tensors from " in r.getMessage()]
     return record
 
 
@@ -78,7 +78,7 @@ def test_other_classes_and_queries_change_these_alone_and_one_summary_says_so(
     }
     record = summary(caplog)
     assert record.levelno == logging.WARNING
-    assert "The file has 7 classes and the model 3: the class head is new." in record.getMessage()
+    assert "Its class head has 8 rows, and the model 3 classes: the class head is new." in record.getMessage()
     assert "4 object queries and the model 20: the first 4 are kept" in record.getMessage()
 
 
@@ -97,7 +97,7 @@ def test_a_trainer_starts_classes_from_those_of_the_same_name(
     trainer.resume_or_load(resume=False)
     bias = trainer.model.class_embed.bias.detach()
     assert bias.tolist() == [*before[:2].tolist(), *file["class_embed.bias"][[0, 2]].tolist()]
-    assert "new are class1, class2." in summary(caplog).getMessage()
+    assert "new are class1, class2; left out are the file's lorry." in summary(caplog).getMessage()
 
 
 def test_files_of_other_dimensions_are_refused_and_nothing_is_loaded(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from detr_d2.checkpoint.safe_load import read_checkpoint, weights_of
+from detr_d2.checkpoint.safetensors_file import save_safetensors
 
 ARRAYS: dict[str, np.ndarray] = {
     "float": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -145,6 +147,92 @@ def test_the_command_line_of_the_published_trainer_is_plain_data(tmp_path: Path)
     assert set(torch.serialization.get_safe_globals()) == before, "loading elsewhere is as strict as before"
 
 
+class Stray:
+    """Of a class that only its program knows."""
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_numpy_numbers_arrays_and_paths_beside_the_weights_are_plain_data(
+    tmp_path: Path, legacy: bool
+) -> None:
+    data = {
+        "model": OrderedDict(a=torch.ones(2), b=np.ones(2, np.float32)),
+        "best": np.float64(41.5),
+        "step": np.int64(7),
+        "dtype": np.dtype("f4"),
+        "history": [(np.float32(1.5), np.arange(3)), {"array": np.arange(2)}],
+        "args": argparse.Namespace(output=Path("runs/one"), rate=np.float64(0.1)),
+        "windows": PureWindowsPath("C:/runs"),
+    }
+    torch.save(data, tmp_path / "x.pth", _use_new_zipfile_serialization=not legacy)
+    read = read_checkpoint(str(tmp_path / "x.pth"))
+    assert (read["best"], read["step"], read["dtype"]) == (41.5, 7, np.dtype("f4"))
+    assert read["history"][0][0] == 1.5
+    np.testing.assert_array_equal(read["history"][0][1], [0, 1, 2])
+    np.testing.assert_array_equal(read["history"][1]["array"], [0, 1])
+    assert vars(read["args"]) == {"output": "runs/one", "rate": 0.1}
+    assert read["windows"] == "C:\\runs"
+    assert isinstance(read["model"], OrderedDict)
+    assert weights_of(read, "x")["b"].tolist() == [1, 1]
+
+
+def test_the_versions_of_modules_are_kept(tmp_path: Path) -> None:
+    torch.save({"model": torch.nn.BatchNorm2d(2).state_dict()}, tmp_path / "x.pth")
+    assert read_checkpoint(str(tmp_path / "x.pth"))["model"]._metadata[""]["version"] == 2
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("what", ["model", "beside", "object array"])
+def test_other_objects_are_refused_by_their_class_with_a_way_out(
+    tmp_path: Path, legacy: bool, what: str
+) -> None:
+    path, weights = tmp_path / "x.pth", {"w": torch.ones(2)}
+    data: Any = {
+        "model": torch.nn.Linear(2, 3),
+        "beside": {"model": weights, "callback": Stray()},
+        "object array": {"model": weights, "names": np.array([Stray()], dtype=object)},
+    }[what]
+    torch.save(data, path, _use_new_zipfile_serialization=not legacy)
+    named = "torch.nn.modules.linear.Linear" if what == "model" else f"{Stray.__module__}.Stray"
+    text = refused(path, "could run code")
+    assert named in text
+    # The way out is a command that works, for who trusts the file.
+    code = text.partition('python -c "')[2].removesuffix('"')
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=120, check=True, env=_with_tests())
+    assert weights_of(read_checkpoint(str(tmp_path / "weights.pth")), "x").keys() <= {"w", "weight", "bias"}
+
+
+def _with_tests() -> dict[str, str]:
+    """The environment of a process that can import this module."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def test_programs_are_refused_as_such(tmp_path: Path) -> None:
+    torch.jit.trace(torch.nn.Linear(2, 3), torch.ones(1, 2)).save(str(tmp_path / "x.pt"))
+    refused(tmp_path / "x.pt", "TorchScript")
+
+
+def test_a_bit_that_changed_on_the_disk_is_found(tmp_path: Path) -> None:
+    """PyTorch itself does not compare the checksums that it writes."""
+    path, values = tmp_path / "x.pth", torch.arange(1000.0)
+    torch.save({"w": values}, path)
+    content = bytearray(path.read_bytes())
+    content[content.find(values[500:510].numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    refused(path, "is damaged: the checksum of .* is wrong")
+
+
+def test_class_names_beside_safetensors_come_back(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    base = torch.arange(12.0).reshape(3, 4)
+    metadata = {"thing_classes": ["a", "b"], "best": {"value": 1.5}}
+    save_safetensors(str(tmp_path / "x.safetensors"), {"w": base.T, "same": base}, metadata)
+    read = read_checkpoint(str(tmp_path / "x.safetensors"))
+    assert torch.equal(read["model"]["w"], base.T)
+    assert torch.equal(read["model"]["same"], base)
+    assert read["metadata"] == metadata
+
+
 def write(path: Path, weights: dict[str, Tensor]) -> None:
     if path.suffix == ".safetensors":
         pytest.importorskip("safetensors.torch").save_file(weights, path)
@@ -177,7 +265,7 @@ def test_safetensors_is_asked_for_where_it_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"bytes")
-    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
     refused(tmp_path / "x.safetensors", "needs the package safetensors: pip install safetensors")
 
 

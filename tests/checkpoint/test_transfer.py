@@ -28,7 +28,8 @@ def test_rows_are_carried_over_by_name() -> None:
     file, model = state(4), state(3)
     weights = dict(file)
     fitted = fit(weights, model, ["person", "car", "dog", "cat"], ["zebra", "Cat", "person"])
-    assert fitted.notes == ["Of the model's 3 classes 2 start from the file's 4, by name; new are zebra."]
+    (note,) = fitted.notes
+    assert note.endswith("from the file's 4, by name; new are zebra; left out are the file's car, dog.")
     assert fitted.partly_new == {"class_embed.weight", "class_embed.bias"}
     for name in ("class_embed.weight", "class_embed.bias"):
         assert torch.equal(weights[name][0], model[name][0])
@@ -63,7 +64,8 @@ def test_a_new_name_among_classes_that_have_moved_starts_anew() -> None:
     file, model = state(3), state(3)
     weights = dict(file)
     fitted = fit(weights, model, ["a", "b", "c"], ["b", "a", "x"])
-    assert fitted.notes == ["Of the model's 3 classes 2 start from the file's 3, by name; new are x."]
+    (note,) = fitted.notes
+    assert note.endswith("2 start from the file's 3, by name; new are x; left out are the file's c.")
     assert torch.equal(weights["class_embed.bias"][[0, 1, 3]], file["class_embed.bias"][[1, 0, 3]])
     assert torch.equal(weights["class_embed.bias"][2], model["class_embed.bias"][2])
 
@@ -71,8 +73,10 @@ def test_a_new_name_among_classes_that_have_moved_starts_anew() -> None:
 def test_renamed_classes_keep_their_rows_and_are_mentioned() -> None:
     file = state(2)
     weights = dict(file)
-    (note,) = fit(weights, state(2), ["cat", "dog"], ["Katze", "Hund"]).notes
-    assert "other names" in note
+    fitted = fit(weights, state(2), ["cat", "dog"], ["Katze", "Hund"])
+    (note,) = fitted.notes
+    assert "cat is now Katze, dog is now Hund" in note
+    assert not fitted.moved
     same_but(weights, file)
 
 

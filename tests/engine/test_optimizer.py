@@ -62,6 +62,29 @@ def test_norms_and_biases_have_their_own_decay_only_where_asked_for(tiny_config:
     assert decays["backbone"] == 0.1
 
 
+def test_biases_learn_at_their_own_rate_where_asked_for(tiny_config: CfgNode) -> None:
+    model = TinyModel()
+    tiny_config.SOLVER.BASE_LR, tiny_config.SOLVER.BACKBONE_MULTIPLIER = 0.01, 0.5
+    tiny_config.SOLVER.WEIGHT_DECAY_NORM, tiny_config.SOLVER.BIAS_LR_FACTOR = 0.0, 2.0
+    optimizer = build_optimizer(tiny_config, model)
+    names = {id(p): name for name, p in model.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates == pytest.approx(
+        {
+            "backbone.weight": 0.005,
+            "backbone.bias": 0.01,
+            "norm.weight": 0.01,
+            "norm.bias": 0.02,
+            "head.weight": 0.01,
+            "head.bias": 0.02,
+        }
+    )
+    decays = {
+        names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
+    }
+    assert (decays["norm.bias"], decays["head.bias"]) == (0.0, tiny_config.SOLVER.WEIGHT_DECAY)
+
+
 def test_fused_adamw_takes_the_same_step_as_the_formula(tiny_config: CfgNode) -> None:
     model = nn.Linear(3, 2)
     before = [p.detach().clone() for p in model.parameters()]
@@ -127,8 +150,18 @@ def test_value_and_norm_clip_as_detectron2_does(tiny_config: CfgNode) -> None:
     torch.testing.assert_close(parameters[1].grad, torch.tensor([6.0]))
 
 
-def test_without_clipping_there_is_no_clipper(tiny_config: CfgNode) -> None:
-    assert build_gradient_clipper(tiny_config) is None
+@pytest.mark.parametrize("clip_type", [None, "value", "norm", "full_model"])
+def test_the_joint_norm_is_measured_before_clipping_and_without(
+    tiny_config: CfgNode, clip_type: str | None
+) -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(1))]
+    parameters[0].grad, parameters[1].grad = torch.tensor([2.0, 3.0]), torch.tensor([6.0])
+    clip = tiny_config.SOLVER.CLIP_GRADIENTS
+    clip.ENABLED, clip.CLIP_VALUE = clip_type is not None, 1.0
+    clip.CLIP_TYPE = clip_type or clip.CLIP_TYPE
+    assert float(build_gradient_clipper(tiny_config)(parameters)) == pytest.approx(7.0)
+    clipped = torch.cat([p.grad for p in parameters if p.grad is not None])
+    assert (clipped.tolist() == [2.0, 3.0, 6.0]) is (clip_type is None)
 
 
 @pytest.mark.parametrize(

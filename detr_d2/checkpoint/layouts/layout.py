@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .names import Names, NameTable, has_module
-from .rows import HEAD, to_category_ids, to_contiguous
+from .rows import HEAD
 
 OURS_NAME = "detr_d2"
 
@@ -44,6 +44,11 @@ class Conversion:
         mapped: from each name in the source to its name in the target, or its names with commas between.
         left: what the source holds and the target has no place for.
         added: what the target holds and the source does not, in words.
+        beside: what lies beside the model in the source; it is in ``left``, too.
+        by_ids: the rows of the class head are as in the source, which may number them by category ids.
+        rule: by which of :data:`~detr_d2.checkpoint.numbering.RULES` they were brought to classes.
+        facts: a sentence for what was done so, as it was known to be right.
+        notes: a sentence for what was done so, and may be wrong.
     """
 
     source: str
@@ -53,6 +58,11 @@ class Conversion:
     mapped: dict[str, str] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    by_ids: bool = False
+    rule: str = ""
+    facts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Layout:
         segmentation_prefix: before the detector's names in a model with a mask head.
         mask_prefix: before the mask head's own names.
         separate_attention: queries', keys' and values' projections are three tensors, not one.
-        category_ids: heads of 92 and 251 rows are numbered by COCO's category ids.
+        category_ids: its programs number the rows of the class head by category ids, or may do so.
         bare: its files are state dicts, without a key ``model``.
         writable: weights can be converted to it, too.
     """
@@ -98,7 +108,7 @@ class Layout:
         return absent and self.detector_prefix + (self._table.to_theirs(absent) or absent)
 
     def to_ours(self, weights: Mapping[str, Tensor]) -> Conversion:
-        """Convert weights of this layout to ours."""
+        """Convert weights of this layout to ours; the rows of the class head stay as they are."""
         result = Conversion(self.name, OURS_NAME, {})
         for name, value in weights.items():
             ours = self._our_name(name)
@@ -110,23 +120,13 @@ class Layout:
         if self.separate_attention:
             renamed = _pack(result.weights)
             result.mapped = {name: renamed.get(ours, ours) for name, ours in result.mapped.items()}
-        if self.category_ids:
-            result.metadata = to_contiguous(result.weights)
+        result.by_ids = self.category_ids and HEAD[0] in result.weights
         return result
 
-    def from_ours(self, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Conversion:
-        """Convert weights of our layout to this one.
-
-        Args:
-            weights: under our names.
-            metadata: names of the classes; see :func:`~.rows.to_category_ids`.
-        """
-        result = Conversion(OURS_NAME, self.name, {}, dict(metadata))
+    def from_ours(self, weights: Mapping[str, Tensor]) -> Conversion:
+        """Convert weights of our layout to this one."""
+        result = Conversion(OURS_NAME, self.name, {})
         weights, sources = dict(weights), {name: name for name in weights}
-        if self.category_ids and HEAD[0] in weights:
-            rows = to_category_ids(weights, metadata)
-            if rows:
-                result.added.append(f"{rows} rows of unused category ids in the class head")
         if self.separate_attention:
             sources.update(_unpack(weights))
         has_masks = any(name.startswith(_MASK_HEAD) for name in weights)
