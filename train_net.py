@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from typing import Any
 
 import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
@@ -13,18 +12,17 @@ import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
-from detr_d2.checkpoint import DetrCheckpointer
-from detr_d2.engine import DetrTrainer, argument_parser, evaluated_class_names, launch, setup
+from detr_d2.data import preflight
+from detr_d2.engine import DetrTrainer, argument_parser, launch, load_for_evaluation, setup
 
 
 def main(args: argparse.Namespace) -> dict[str, Any] | None:
     """Evaluate with ``--eval-only``, else train; returns the results of the evaluation."""
     cfg = setup(args)
     if args.eval_only:
+        preflight(cfg, train=())
         model = DetrTrainer.build_model(cfg)
-        names = partial(evaluated_class_names, cfg)
-        checkpointer = DetrCheckpointer(model, cfg.OUTPUT_DIR, metadata=names)
-        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        load_for_evaluation(cfg, model, resume=args.resume)
         results = DetrTrainer.test(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)

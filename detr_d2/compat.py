@@ -167,19 +167,19 @@ def create_local_process_group(processes_per_machine: int) -> None:
             comm._LOCAL_PROCESS_GROUP = group
 
 
-def distributed(model: Any, device_ids: list[int] | None) -> Any:
-    """Wrap a module for the process group; each process keeps its own buffers.
+def distributed(model: Any) -> Any:
+    """Wrap a module for the process group. Buffers are not sent: they are the same on all processes.
 
     Args:
-        model: on its device.
-        device_ids: the process's GPU; None on the CPU (Detectron2's ``create_ddp_model`` names one always).
+        model: on its device. The CPU gets no number, which Detectron2's ``create_ddp_model`` gives it.
     """
     from torch.nn.parallel import DistributedDataParallel
 
     # PyTorch 2.15 warns of the old name.
     new_name = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
     options: dict[str, Any] = {"forward_sync_buffers" if new_name else "broadcast_buffers": False}
-    return DistributedDataParallel(model, device_ids=device_ids, **options)
+    device = next(model.parameters()).device
+    return DistributedDataParallel(model, device_ids=None if device.type == "cpu" else [device], **options)
 
 
 _import_detectron2()

@@ -1,7 +1,8 @@
 """Training and evaluation: trainer, optimizer, hooks, launch."""
 
-from .classes import class_names, evaluated_class_names
+from .classes import category_numbers, class_names, evaluated_class_names
 from .ema import ModelEma
+from .evaluation import load_for_evaluation
 from .launch import launch
 from .optimizer import build_lr_scheduler, build_optimizer
 from .setup import argument_parser, load_config, read_config, setup
@@ -13,9 +14,11 @@ __all__ = [
     "argument_parser",
     "build_lr_scheduler",
     "build_optimizer",
+    "category_numbers",
     "class_names",
     "evaluated_class_names",
     "launch",
+    "load_for_evaluation",
     "load_config",
     "read_config",
     "setup",

@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 from ..checkpoint import DetrCheckpointer
 from ..errors import CheckpointError, MissingFileError
 from ..modeling import Detr
-from .classes import class_names
+from .classes import category_numbers, class_names
 
 
 def load_frozen_weights(cfg: CfgNode, model: Detr) -> set[str]:
@@ -25,7 +25,13 @@ def load_frozen_weights(cfg: CfgNode, model: Detr) -> set[str]:
         ConfigError: the file lacks some of the detector's weights; names them.
     """
     path = cfg.MODEL.DETR.FROZEN_WEIGHTS
-    checkpointer = DetrCheckpointer(model.detector(), save_to_disk=False, metadata=lambda: class_names(cfg))
+    checkpointer = DetrCheckpointer(
+        model.detector(),
+        save_to_disk=False,
+        metadata=lambda: class_names(cfg),
+        class_rows=cfg.MODEL.DETR.CLASS_ROWS,
+        category_ids=lambda: category_numbers((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)),
+    )
     try:
         checkpointer.load(path, checkpointables=[])
     except FileNotFoundError as error:

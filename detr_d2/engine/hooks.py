@@ -1,4 +1,4 @@
-"""Hooks that Detectron2 has not: averaged weights, learning rates by group, the best checkpoint."""
+"""Hooks that Detectron2 has not: learning rates by group, the last and the best checkpoint."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ import os
 
 import torch
 from detectron2.engine import HookBase, hooks
-from detectron2.utils import comm
 
 from ..checkpoint import DetrCheckpointer
-from .ema import ModelEma
+from .checkpoints import run_of
 
 _LOGGER = logging.getLogger(__name__)
-
-
-class EmaHook(HookBase):
-    """Updates the averaged weights after every iteration."""
-
-    def __init__(self, ema: ModelEma):
-        self._ema = ema
-
-    def after_step(self) -> None:
-        self._ema.update()
 
 
 class LearningRateHook(hooks.LRScheduler):
@@ -61,6 +50,9 @@ class BestCheckpointHook(HookBase):
         path = os.path.join(self._checkpointer.save_dir, f"{self._file_name}.pth")
         if not os.path.isfile(path):
             return
+        if run_of(path) != self.trainer.run:
+            _LOGGER.warning("%s is of another training: the first evaluation of this one replaces it", path)
+            return
         record = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("best", {})
         if record.get("metric") in self._metrics:
             self.best, self.best_iteration = record["value"], record["iteration"]
@@ -97,10 +89,5 @@ class BestCheckpointHook(HookBase):
             return
         self.best, self.best_iteration = float(value), int(iteration)
         record = {"metric": name, "value": self.best, "iteration": self.best_iteration}
-        self._checkpointer.save_weights(self._file_name, best=record)
+        self._checkpointer.save_weights(self._file_name, best=record, run=self.trainer.run)
         _LOGGER.info("New best checkpoint: %s %.3f", name, value)
-
-
-def main_process_only(hook: HookBase) -> HookBase | None:
-    """The hook on the main process, None on others."""
-    return hook if comm.is_main_process() else None

@@ -6,7 +6,7 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from detectron2.utils import comm
 
 from ..compat import create_local_process_group
 from ..errors import ConfigError, explained
+from .ending import leave_when_terminated, one_message, wait_for
 from .setup import check_device, load_config
 
 _TIMEOUT = timedelta(minutes=30)
@@ -31,7 +32,8 @@ def launch(main: MainFunction, args: argparse.Namespace) -> Any:
 
     Under ``torchrun`` this process is one of its group. Else ``--num-gpus`` (NCCL) or ``--num-processes``
     (CPU, gloo) are started on this machine, of ``--num-machines``. An error that a user can cause ends
-    the program with one line.
+    the program with one line. An error in one process ends those of its machine, and under torchrun those
+    that torchrun looks after; on other machines they end when they miss it, which was not tried.
 
     Args:
         main: a function of a module, so that other processes can import it.
@@ -49,15 +51,16 @@ def launch(main: MainFunction, args: argparse.Namespace) -> Any:
         if local_size * args.num_machines == 1:
             return main(args)
         url = _rendezvous(args)
-    try:
-        mp.start_processes(
-            _run_worker,
-            args=(main, args, cfg.MODEL.DEVICE, local_size, url),
-            nprocs=local_size,
-            start_method="spawn",
-        )
-    except mp.ProcessExitedException as error:
-        sys.exit(error.exit_code or 1)  # the process has said why
+    started = mp.start_processes(
+        _run_worker,
+        args=(main, args, cfg.MODEL.DEVICE, local_size, url),
+        nprocs=local_size,
+        join=False,
+        start_method="spawn",
+    )
+    status = wait_for(started.processes)
+    if status:
+        sys.exit(status)
     return None
 
 
@@ -75,27 +78,37 @@ def _rendezvous(args: argparse.Namespace) -> str:
 def _run_worker(
     local_rank: int, main: MainFunction, args: argparse.Namespace, device: str, local_size: int, url: str
 ) -> None:
+    leave_when_terminated()
     rank = args.machine_rank * local_size + local_rank
-    world_size = args.num_machines * local_size
-    with explained():
-        _join(device, local_rank, local_size, init_method=url, rank=rank, world_size=world_size)
-        try:
-            main(args)
-        finally:
-            dist.destroy_process_group()
+    _run_in_group(main, args, device, local_rank, local_size, url, rank, args.num_machines * local_size)
 
 
 def _run_in_torchrun(main: MainFunction, args: argparse.Namespace, cfg: CfgNode) -> Any:
-    _join(
-        cfg.MODEL.DEVICE,
-        int(os.environ["LOCAL_RANK"]),
-        int(os.environ["LOCAL_WORLD_SIZE"]),
-        init_method="env://",
-    )
-    try:
-        return main(args)
-    finally:
+    rank, world_size, local_rank, local_size = (int(os.environ[name]) for name in _TORCHRUN)
+    return _run_in_group(main, args, cfg.MODEL.DEVICE, local_rank, local_size, "env://", rank, world_size)
+
+
+def _run_in_group(
+    main: MainFunction,
+    args: argparse.Namespace,
+    device: str,
+    local_rank: int,
+    local_size: int,
+    url: str,
+    rank: int,
+    world_size: int,
+) -> Any:
+    """Run the program as one of the processes that meet at ``url``; whatever it raises ends this process."""
+    with one_message():
+        meeting: Iterator[tuple[dist.Store, int, int]] = dist.rendezvous(
+            url, rank, world_size, timeout=_TIMEOUT
+        )
+        store, _, _ = next(meeting)
+    with one_message(is_first=lambda: store.add("detr_d2/failures", 1) == 1):
+        _join(device, local_rank, local_size, store=store, rank=rank, world_size=world_size)
+        result = main(args)
         dist.destroy_process_group()
+        return result
 
 
 def _join(device: str, local_rank: int, local_size: int, **group: Any) -> None:

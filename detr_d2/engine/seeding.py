@@ -6,6 +6,7 @@ A run that was stopped and resumed then draws what it would have drawn, and no r
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,3 +25,24 @@ def seed_iteration(seed: int, iteration: int) -> None:
     torch.manual_seed(low)
     np.random.seed(high % 2**32)
     random.seed(high)
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The random states of Python, NumPy and PyTorch (the CPU, and a GPU where that is the device)."""
+    state = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "seed": torch.initial_seed(),
+        "cpu": torch.get_rng_state(),
+    }
+    return {**state, "cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Go back to :func:`random_state`. Another device than it was of is seeded as that one had been."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.manual_seed(state["seed"])
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

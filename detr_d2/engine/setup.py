@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import difflib
 
 import torch
-import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..config import add_detr_config
-from ..data import register_coco_json
-from ..errors import ConfigError, MissingFileError
+from ..config_file import read_config
+from ..data import read_classes, register_configured
+from ..detectron2_keys import warn_of_keys_without_effect
+from ..errors import ConfigError
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -36,40 +35,9 @@ def load_config(args: argparse.Namespace) -> CfgNode:
     """Detectron2's and detr_d2's defaults, then ``--config-file``, then the keys of the command line.
 
     Raises:
-        MissingFileError: there is no such file.
-        ConfigError: it is no YAML, or a key does not exist or has a value of another type; names file and
-            key.
+        MissingFileError, ConfigError: as :func:`~detr_d2.config_file.read_config`.
     """
     return read_config(args.config_file, args.opts)
-
-
-def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
-    """As :func:`load_config`, of a file ("" for none) and KEY VALUE pairs.
-
-    Raises:
-        MissingFileError, ConfigError: as said there.
-    """
-    cfg = get_cfg()
-    add_detr_config(cfg)
-    if config_file:
-        if "://" not in config_file and not os.path.isfile(config_file):
-            raise MissingFileError(f"--config-file {config_file} does not exist")
-        with _config_errors(config_file):
-            cfg.merge_from_file(config_file)
-    with _config_errors("command line"):
-        cfg.merge_from_list(list(opts))
-    return cfg
-
-
-@contextmanager
-def _config_errors(where: str) -> Iterator[None]:
-    """Say what yacs and PyYAML do not accept, and where."""
-    try:
-        yield
-    except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
-        # KeyError's own text is the repr of its message.
-        text = error if isinstance(error, yaml.YAMLError) or not error.args else error.args[0]
-        raise ConfigError(f"{where}: {' '.join(str(text).split())}") from error
 
 
 def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int | None = None) -> None:
@@ -78,6 +46,10 @@ def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int |
     Raises:
         ConfigError: says what to do.
     """
+    try:
+        torch.device(cfg.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise ConfigError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}: {str(error).splitlines()[0]}") from error
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     on_gpu = cfg.MODEL.DEVICE.startswith("cuda")
     if num_gpus and num_processes:
@@ -99,6 +71,23 @@ def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int |
         )
 
 
+def check_names(cfg: CfgNode) -> None:
+    """Refuse a model or backbone that nobody registered.
+
+    Raises:
+        ConfigError: names the key, and what there is of like names.
+    """
+    for key, name, registry in (
+        ("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY),
+        ("MODEL.BACKBONE.NAME", cfg.MODEL.BACKBONE.NAME, BACKBONE_REGISTRY),
+    ):
+        if name not in registry:
+            near = difflib.get_close_matches(name, [known for known, _ in registry], n=3, cutoff=0.3)
+            raise ConfigError(
+                f"{key} is {name!r}, which is not registered; near are {', '.join(near) or 'none'}"
+            )
+
+
 def setup(args: argparse.Namespace) -> CfgNode:
     """Read the config, register its data sets, start the logs in OUTPUT_DIR and seed the process.
 
@@ -106,12 +95,15 @@ def setup(args: argparse.Namespace) -> CfgNode:
         the frozen config.
 
     Raises:
-        MissingFileError, ConfigError: as :func:`load_config` and :func:`check_device`.
+        MissingFileError, ConfigError: as :func:`load_config`, :func:`check_device` and :func:`check_names`.
     """
     cfg = load_config(args)
     check_device(cfg, args.num_gpus, args.num_processes)
-    register_coco_json(cfg)
+    check_names(cfg)
+    register_configured(cfg)
+    read_classes(cfg)
     cfg.freeze()
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="detr_d2")
     default_setup(cfg, args)
+    warn_of_keys_without_effect(cfg)
     return cfg

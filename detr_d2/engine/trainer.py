@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,23 +16,32 @@ from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from detectron2.utils.events import EventStorage
+from detectron2.utils.events import EventStorage, EventWriter
 from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..checkpoint import DetrCheckpointer, warn_of_random_frozen_backbone
 from ..compat import distributed
-from ..data.loader import build_detr_test_loader, build_detr_train_loader
-from ..errors import ConfigError, UserError, message
+from ..data import build_detr_test_loader, build_detr_train_loader
+from ..detectron2_keys import refuse_unsupported_keys
+from ..errors import ConfigError
 from ..evaluation import build_evaluator
-from .classes import class_names
+from ..evaluation.build import takes
+from .batch_norm import use_sync_batch_norm_of_cpu
+from .checkpoints import CheckpointHook, next_run
+from .classes import category_numbers, class_names
+from .data_facts import data_facts, warn_of_other_data
 from .ema import ModelEma
+from .ending import log_to_files
+from .evaluation import check_data
+from .failed_step import save_failed_step
 from .frozen import load_frozen_weights
-from .hooks import BestCheckpointHook, EmaHook, LearningRateHook
+from .hooks import BestCheckpointHook, LearningRateHook
 from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
 from .seeding import draw_seed, seed_iteration
 from .train_step import TrainStep, amp_dtype
+from .writers import WriterHook, default_writers
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -38,8 +49,7 @@ _LOGGER = logging.getLogger(__name__)
 class DetrTrainer(DefaultTrainer):
     """Trains, evaluates and checkpoints what a config describes.
 
-    Use it as Detectron2's: ``trainer = DetrTrainer(cfg); trainer.resume_or_load(resume); trainer.train()``.
-
+    Used as Detectron2's: ``trainer = DetrTrainer(cfg); trainer.resume_or_load(resume); trainer.train()``.
     Training k iterations, stopping in whatever way, and resuming gives on the CPU the same bits as
     never having stopped: a checkpoint holds weights, optimizer, schedule, gradient scaler, averaged
     weights, seed and iteration, and every random number and batch follows from seed and iteration.
@@ -56,12 +66,12 @@ class DetrTrainer(DefaultTrainer):
             if not logging.getLogger(name).isEnabledFor(logging.INFO):
                 setup_logger(name=name)
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
-        if cfg.TEST.PRECISE_BN.ENABLED:
-            raise ConfigError("TEST.PRECISE_BN.ENABLED is True, but detr_d2 does not support it")
+        refuse_unsupported_keys(cfg)
         self.cfg = cfg
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.seed = draw_seed(cfg.SEED)
+        self.run = 0  # the number of this training among those of OUTPUT_DIR
         self._resumed_facts: dict[str, int] = {}
 
         model = self.build_model(cfg)
@@ -72,26 +82,30 @@ class DetrTrainer(DefaultTrainer):
             cfg.OUTPUT_DIR,
             weights=self.ema.average if self.ema else None,
             metadata=lambda: class_names(cfg),
+            class_rows=cfg.MODEL.DETR.CLASS_ROWS,
+            category_ids=lambda: category_numbers((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)),
             trainer=weakref.proxy(self),
         )
         self._trainer = TrainStep(
-            _in_process_group(model),
+            distributed(model) if comm.get_world_size() > 1 else model,
             optimizer,
             accumulation_steps=cfg.SOLVER.ACCUMULATION_STEPS,
             amp_dtype=amp_dtype(cfg),
             clip_gradients=build_gradient_clipper(cfg),
+            keep=partial(save_failed_step, cfg),
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Go on from the last checkpoint in OUTPUT_DIR if asked to and there is one, else load MODEL.WEIGHTS
-        and then, for all but the mask head, MODEL.DETR.FROZEN_WEIGHTS.
+        and, for all but the mask head, MODEL.DETR.FROZEN_WEIGHTS.
 
         Raises:
             MissingFileError: there is no such file.
             ConfigError: the checkpoint cannot be used, or holds no training state.
         """
+        check_data(self.cfg, self.build_evaluator)
         resumes = resume and self.checkpointer.has_checkpoint()
         if resume and not resumes:
             _LOGGER.info("%s holds no checkpoint to resume from: starting anew", self.cfg.OUTPUT_DIR)
@@ -104,9 +118,10 @@ class DetrTrainer(DefaultTrainer):
                     "detr_d2. Give it as MODEL.WEIGHTS, without --resume and with another OUTPUT_DIR"
                 )
             self.start_iter = self.iter + 1
-            if self._best is not None:
-                self._best.load_record()
+            for hook in (hook for hook in self._hooks if isinstance(hook, BestCheckpointHook)):
+                hook.load_record()
             return
+        self.run = next_run(self.checkpointer) if comm.is_main_process() else 0
         model, loaded = self.checkpointer.model, self.checkpointer.loaded
         if self.cfg.MODEL.DETR.FROZEN_WEIGHTS:
             loaded = loaded | load_frozen_weights(self.cfg, model)
@@ -121,11 +136,18 @@ class DetrTrainer(DefaultTrainer):
             the last evaluation's results where TEST.EXPECTED_RESULTS is set, which they must meet.
 
         Raises:
-            NonFiniteError: a loss is not finite; names iteration, losses and image files.
+            NonFiniteError: a loss or gradient is not finite; names images, and the file to replay the step.
         """
-        self._trainer.read_from(self.build_train_loader(self.cfg, self.start_iter, self.seed))
-        self._compare_facts()
-        _LOGGER.info("Training from iteration %d to %d", self.start_iter, self.max_iter)
+        check_data(self.cfg, self.build_evaluator)
+        self.checkpointer.model.class_names = class_names(self.cfg).get("thing_classes")
+        if self.start_iter < self.max_iter:
+            self._trainer.read_from(self.build_train_loader(self.cfg, self.start_iter, self.seed))
+            warn_of_other_data(self._resumed_facts, data_facts(self.cfg, self._trainer.data_loader))
+            _LOGGER.info("Training from iteration %d to %d", self.start_iter, self.max_iter)
+        else:  # what came after the last iteration may not have come to its end
+            _LOGGER.warning(
+                "Nothing is left to train: all %d iterations of SOLVER.MAX_ITER are done", self.max_iter
+            )
         self.iter = self.start_iter
         with EventStorage(self.start_iter) as self.storage:
             try:
@@ -135,56 +157,59 @@ class DetrTrainer(DefaultTrainer):
                     self.before_step()
                     self.run_step()
                     self.after_step()
-                self._trainer.finish()
-                self.iter += 1  # tells the hooks that the training ended well
-            except UserError as error:
-                _LOGGER.error("Training stopped: %s", message(error))
+                self.iter = self.max_iter  # tells the hooks that the training ended well
+            except BaseException as error:
+                log_to_files(_LOGGER, error)
+                self._end_early()
                 raise
-            except Exception:
-                _LOGGER.exception("Training stopped by an error:")
-                raise
-            finally:
-                self.after_train()
+            self.after_train()
         if self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
             verify_results(self.cfg, self._last_eval_results)
             return self._last_eval_results
         return None
+
+    def _end_early(self) -> None:
+        """Let hooks close what they have open. In the last iteration Detectron2's would take a failure for
+        the end and evaluate, together with processes that do not."""
+        planned = self.max_iter
+        self.max_iter = max(planned, self.iter + 2)
+        try:
+            self.after_train()
+        finally:
+            self.max_iter = planned
 
     def run_step(self) -> None:
         """One iteration, with random numbers that follow from the seed and its number."""
         seed_iteration(self.seed, self.iter)
         self._trainer.iter = self.iter
         self._trainer.run_step()
+        if self.ema is not None:
+            self.ema.update()
 
     def build_hooks(self) -> list[HookBase]:
         """Detectron2's hooks and ours, in the order in which they run."""
         cfg = self.cfg
-        self._best: BestCheckpointHook | None = None
-        ret: list[HookBase] = [hooks.IterationTimer()]
-        if self.ema is not None:
-            ret.append(EmaHook(self.ema))
-        ret.append(LearningRateHook())
+        ret: list[HookBase] = [hooks.IterationTimer(), LearningRateHook()]
         # Before the evaluation: if that fails, the training is not lost.
         if comm.is_main_process():
-            ret.append(hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD))
+            solver = cfg.SOLVER
+            ret.append(CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINTS_KEPT))
         ret.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate))
         if comm.is_main_process():
             metric = cfg.TEST.BEST_METRIC
             if metric and cfg.DATASETS.TEST:
                 # With several data sets Detectron2 puts their names before; the first one decides.
                 names = [metric, f"{cfg.DATASETS.TEST[0]}/{metric}"]
-                self._best = BestCheckpointHook(self.checkpointer, names)
-                ret.append(self._best)
-            ret.append(hooks.PeriodicWriter(self.build_writers(), period=20))
+                ret.append(BestCheckpointHook(self.checkpointer, names))
+            ret.append(WriterHook(self.build_writers(), eval_period=cfg.TEST.EVAL_PERIOD))
         return ret
 
+    def build_writers(self) -> list[EventWriter]:
+        return default_writers(self.cfg.OUTPUT_DIR, self.max_iter)
+
     def _evaluate(self) -> dict[str, Any]:
-        self._trainer.finish()
-        if self.ema is None:
+        with nullcontext() if self.ema is None else self.ema.applied():
             self._last_eval_results = self.test(self.cfg, self.model)
-        else:
-            with self.ema.applied():
-                self._last_eval_results = self.test(self.cfg, self.model)
         return self._last_eval_results
 
     def state_dict(self) -> dict[str, Any]:
@@ -192,7 +217,8 @@ class DetrTrainer(DefaultTrainer):
         state = TrainerBase.state_dict(self)
         state["_trainer"] = self._trainer.state_dict()
         state["seed"] = self.seed
-        state["data"] = self._data_facts()
+        state["run"] = self.run
+        state["data"] = data_facts(self.cfg, self._trainer.data_loader)
         if self.ema is not None:
             state["ema"] = self.ema.state_dict()
         return state
@@ -208,6 +234,7 @@ class DetrTrainer(DefaultTrainer):
         TrainerBase.load_state_dict(self, state)
         self._trainer.load_state_dict(state["_trainer"])
         self._resumed_facts = state["data"]
+        self.run = state.get("run", 0)
         if self.cfg.SEED < 0:
             self.seed = state["seed"]
         elif state["seed"] != self.cfg.SEED:
@@ -222,35 +249,11 @@ class DetrTrainer(DefaultTrainer):
             self.checkpointer.model.load_state_dict(averaged["raw_model"])
             _LOGGER.warning("SOLVER.EMA is off: going on with the checkpoint's raw weights, not the averaged")
 
-    def _data_facts(self) -> dict[str, int]:
-        """What the loader's position depends on."""
-        solver = self.cfg.SOLVER
-        facts = {
-            "SOLVER.IMS_PER_BATCH": solver.IMS_PER_BATCH,
-            "SOLVER.ACCUMULATION_STEPS": solver.ACCUMULATION_STEPS,
-            "number of processes": comm.get_world_size(),
-        }
-        dataset = getattr(self._trainer.data_loader, "dataset", None)
-        if dataset is not None:
-            facts["images in the data set"] = len(dataset)
-        return facts
-
-    def _compare_facts(self) -> None:
-        was, now = self._resumed_facts, self._data_facts()
-        changed = [
-            f"{key}: {was[key]} -> {now[key]}" for key in was.keys() & now.keys() if was[key] != now[key]
-        ]
-        if changed:
-            _LOGGER.warning(
-                "Resuming with other data than before (%s): which images come next is not what an "
-                "uninterrupted training would have seen",
-                ", ".join(changed),
-            )
-
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """Detectron2's ``build_model``, with one line on the model's size."""
         model = build_model(cfg)
+        use_sync_batch_norm_of_cpu(model)
         total = sum(p.numel() for p in model.parameters())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         name = cfg.MODEL.META_ARCHITECTURE
@@ -277,15 +280,21 @@ class DetrTrainer(DefaultTrainer):
         return build_detr_test_loader(cfg, dataset_name)
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: Sequence[DatasetEvaluator] | None = None
+    ) -> dict[str, Any]:
+        """As Detectron2's; a model that knows its ``class_names`` is compared with data sets by them."""
+        if evaluators is None:
+            names = getattr(getattr(model, "module", model), "class_names", None)
+            known = {"model_classes": names} if takes(cls.build_evaluator, "model_classes") else {}
+            evaluators = [cls.build_evaluator(cfg, name, **known) for name in cfg.DATASETS.TEST]
+        results: dict[str, Any] = super().test(cfg, model, evaluators)
+        return results
+
+    @classmethod
+    def build_evaluator(
+        cls, cfg: CfgNode, dataset_name: str, model_classes: Sequence[str] | None = None
+    ) -> DatasetEvaluator:
         """The evaluator that the data set names; its files go to OUTPUT_DIR/inference."""
         folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name if len(cfg.DATASETS.TEST) > 1 else "")
-        return build_evaluator(cfg, dataset_name, folder)
-
-
-def _in_process_group(model: nn.Module) -> nn.Module:
-    """The model as part of the process group, if there is one."""
-    if comm.get_world_size() == 1:
-        return model
-    on_gpu = next(model.parameters()).device.type == "cuda"
-    return distributed(model, [comm.get_local_rank()] if on_gpu else None)
+        return build_evaluator(cfg, dataset_name, folder, model_classes)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .losses import class_loss, giou_loss, l1_loss
+from .losses import NO_LABEL, class_loss, giou_loss, l1_loss
 from .matcher import HungarianMatcher, Matches
 from .normalizers import LossNormalizers
+from .precision import without_autocast
 from .targets import Targets
 
 
@@ -64,6 +65,7 @@ class SetCriterion(nn.Module):
         targets: Targets,
         normalizers: LossNormalizers | None = None,
         matches: Matches | None = None,
+        ignored: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Matches]:
         """Losses of every layer that is given.
 
@@ -73,16 +75,14 @@ class SetCriterion(nn.Module):
             targets: objects of the B images.
             normalizers: divisors; None takes those of this batch over all processes.
             matches: who is to predict what; None asks the matcher.
+            ignored: (B, N) bool, True for queries that take no part in the class loss; None: all do.
 
         Returns:
             weighted scalars ``loss_ce``, ``loss_bbox`` and ``loss_giou`` of the last layer, and with a
             suffix ``_i`` those of layer i before it, to be summed and minimised; and the matches.
-
-        Raises:
-            NonFiniteCost: a prediction is NaN or infinite.
         """
         normalizers = normalizers or self.normalizers(targets.counts)
-        with torch.autocast(logits.device.type, enabled=False):
+        with without_autocast(logits.device):
             logits, boxes = logits.float(), boxes.float()
             if matches is None:
                 matches = self.matcher(logits, boxes, targets)
@@ -93,6 +93,8 @@ class SetCriterion(nn.Module):
             no_object = logits.shape[-1] - 1
             labels = torch.full(logits.shape[:3], no_object, dtype=torch.int64, device=logits.device)
             labels[matched] = targets.labels[object_index]
+            if ignored is not None:
+                labels.masked_fill_(ignored, NO_LABEL)
             matched_boxes, target_boxes = boxes[matched], targets.boxes[object_index]  # L x M x 4
 
             losses = {

@@ -13,16 +13,16 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
-from ..errors import NonFiniteError
 from .build import detr_arguments
 from .criterion import SetCriterion
 from .inference import Inference, Sizes
 from .mask_criterion import MaskCriterion
-from .matcher import NonFiniteCost, match_centers
+from .matcher import match_centers
 from .metrics import current_event_storage, detection_metrics
 from .mlp import MLP
 from .normalizers import LossNormalizers
-from .padding import padding_mask, resize_padding_mask
+from .padding import pad_images, padding_mask, resize_padding_mask
+from .precision import without_autocast
 from .segmentation import BoxAttentionMaps, MaskHead
 from .targets import Targets, image_name
 from .transformer import Transformer
@@ -76,6 +76,8 @@ class Detr(nn.Module):
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    # Names of the classes, by their numbers; whoever trains or loads the model sets them.
+    class_names: Sequence[str] | None = None
 
     @configurable
     def __init__(
@@ -127,6 +129,8 @@ class Detr(nn.Module):
         self.deep_supervision = deep_supervision
         self.metrics_period = metrics_period
         self.input_format = input_format
+        # Of the last training batch, images with NaN or infinite predictions: its losses are not finite.
+        self.broken_images: list[str] = []
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
         self.frozen = frozen
@@ -176,7 +180,6 @@ class Detr(nn.Module):
             ``panoptic_seg`` (ids (H, W) int32, a list of a dict for each segment), as far as asked for.
 
         Raises:
-            NonFiniteError: in training, NaN or infinite predictions; names the images.
             DataError: in training, objects that the model cannot learn from; names the image.
         """
         images = self.preprocess(batched_inputs)
@@ -194,36 +197,35 @@ class Detr(nn.Module):
             logits, boxes = logits[-1:], boxes[-1:]
         normalizers = normalizers or self.criterion.normalizers(of_groups.counts)
         losses: dict[str, Tensor] = {}
-        try:
-            if self.frozen:
-                matches = self.criterion.matcher(logits, boxes, of_groups)
-            else:
-                losses, matches = self.criterion(logits, boxes, of_groups, normalizers)
-            if self.encoder_loss_weight and not self.frozen:
+        if self.frozen:
+            matches = self.criterion.matcher(logits, boxes, of_groups)
+        else:
+            losses, matches = self.criterion(logits, boxes, of_groups, normalizers)
+            if self.encoder_loss_weight:
                 losses.update(self.encoder_losses(decoded, of_groups, normalizers))
-        except NonFiniteCost as error:
-            images_of_groups = sorted({i // self.groups for i in error.images})
-            names = ", ".join(image_name(batched_inputs[i]) for i in images_of_groups)
-            raise NonFiniteError(
-                f"NaN or infinite predictions for {names}: lower SOLVER.BASE_LR, or look at these images"
-            ) from error
+        self.broken_images = [
+            image_name(batched_inputs[i]) for i in sorted({i // self.groups for i in matches.broken})
+        ]
         if predict_masks is not None:
             num_boxes = normalizers.num_boxes / self.groups
-            last = (predict_masks, matches, targets, images.image_sizes, num_boxes, self.groups)
+            last = (predict_masks, matches, targets, images.tensor.shape[-2:], num_boxes, self.groups)
             losses.update(self.mask_criterion(*last))
         storage = current_event_storage()
-        if storage is not None and self.metrics_period and storage.iter % self.metrics_period == 0:
+        if storage is not None and self.metrics_period and (storage.iter + 1) % self.metrics_period == 0:
             storage.put_scalars(**detection_metrics(logits[-1], of_groups, matches))
         return losses
 
     def preprocess(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
-        """Normalise, then pad with zeros at the bottom and right to the largest height and width."""
+        """Normalise, then pad with zeros at the bottom and right to one size, as the backbone asks for."""
         images = [(x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs]
-        return ImageList.from_tensors(images, self.backbone.size_divisibility)
+        return pad_images(images, self.backbone)
 
     def predict(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (..., d) → logits (..., C + 1) and normalised (cx, cy, w, h) boxes (..., 4)."""
-        return self.class_embed(tokens).float(), self.bbox_embed(tokens).float().sigmoid()
+        # Mixed precision ends here: bfloat16 would move a box by a thousandth of the image.
+        with without_autocast(tokens.device):
+            tokens = tokens.to(self.class_embed.weight.dtype)
+            return self.class_embed(tokens).float(), self.bbox_embed(tokens).float().sigmoid()
 
     def transform(self, images: ImageList) -> Decoded:
         """From images to queries."""
@@ -267,7 +269,7 @@ class Detr(nn.Module):
         """Let the decoder's heads read each object off the encoder's token at its centre.
 
         The encoded image then holds, where an object is, what the decoder has to find there. Two-stage
-        detectors supervise their encoder so; here inference does not use the result.
+        detectors supervise their encoder so; here inference does not use the result. Padding takes no part.
 
         Args:
             decoded: of :meth:`transform`.
@@ -280,13 +282,9 @@ class Detr(nn.Module):
         objects = normalizers.num_boxes / self.groups
         targets = targets.every(self.groups)
         logits, boxes = self.predict(decoded.memory)
-        losses, _ = self.criterion(
-            logits[None],
-            boxes[None],
-            targets,
-            LossNormalizers(objects, objects),
-            match_centers(targets, decoded.padding),
-        )
+        matches, divisors = match_centers(targets, decoded.padding), LossNormalizers(objects, objects)
+        padding = decoded.padding.flatten(1)
+        losses, _ = self.criterion(logits[None], boxes[None], targets, divisors, matches, padding)
         return {f"{name}_encoder": loss * self.encoder_loss_weight for name, loss in losses.items()}
 
     def loss_normalizers(self, micro_batches: list[list[dict[str, Any]]]) -> LossNormalizers | None:

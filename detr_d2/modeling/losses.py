@@ -8,19 +8,24 @@ from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy, generalized_box_iou
 
+# The label of what takes no part in the class loss.
+NO_LABEL = -100
+
 
 def class_loss(logits: Tensor, labels: Tensor, class_weight: Tensor) -> Tensor:
     """Weighted cross entropy.
 
     Args:
         logits: (L, Q, K).
-        labels: (L, Q) int64 below K.
+        labels: (L, Q) int64 below K, or :data:`NO_LABEL` where a query takes no part.
         class_weight: (K,).
 
     Returns:
         (L,): sums of ``-class_weight[label] · log p(label)``.
     """
-    terms = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), class_weight, reduction="none")
+    terms = F.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), class_weight, ignore_index=NO_LABEL, reduction="none"
+    )
     return terms.view_as(labels).sum(1)
 
 

@@ -24,29 +24,27 @@ class Matches:
         image: (M,) int64, index into the batch.
         query: (L, M) int64, the matched query.
         target: (L, M) int64, the object that it is matched with.
+        broken: indices into the batch of the images whose predictions are NaN or infinite.
     """
 
     image: Tensor
     query: Tensor
     target: Tensor
+    broken: tuple[int, ...] = ()
 
 
-class NonFiniteCost(FloatingPointError):
-    """A prediction is NaN or infinite, so that it cannot be matched.
-
-    Attributes:
-        images: indices into the batch of the images concerned.
-    """
-
-    def __init__(self, images: list[int]):
-        super().__init__(f"NaN or infinite predictions for the images at {images} of the batch")
-        self.images = images
+# What stands for a cost that is not finite: lower than all others.
+_LOWEST = -1e9
 
 
 class HungarianMatcher(nn.Module):
     """The assignment of least total cost, found by the Hungarian algorithm (equation 1 of the paper).
 
     cost(query, object) = ``l1`` · |box - box|₁ - ``class_`` · p(class) - ``giou`` · GIoU.
+
+    A query whose predictions are NaN or infinite is matched before all others, so that the loss is not
+    finite either. An error here would end one process of several in the middle of an iteration; the loss
+    stops all of them at once.
 
     Args:
         class_weight, l1_weight, giou_weight: weights of the three terms.
@@ -71,24 +69,21 @@ class HungarianMatcher(nn.Module):
             logits: (L, B, N, C + 1), no-object last.
             boxes: (L, B, N, 4) normalised (cx, cy, w, h).
             targets: objects of the B images; an image may have none, or more than N.
-
-        Raises:
-            NonFiniteCost: a cost is NaN or infinite.
         """
         layers, device = logits.shape[0], logits.device
         costs = self.cost(logits.float(), boxes.float(), targets).cpu().numpy()
         # An image without objects gives two empty index arrays; zeros never meet SciPy's solver as NaN.
         per_image = [costs[:, i, :, :count] for i, count in enumerate(targets.counts)]
-        broken = [i for i, cost in enumerate(per_image) if not np.isfinite(cost).all()]
-        if broken:
-            raise NonFiniteCost(broken)
+        broken = tuple(i for i, cost in enumerate(per_image) if not np.isfinite(cost).all())
+        for i in broken:
+            per_image[i] = np.where(np.isfinite(per_image[i]), per_image[i], _LOWEST)
         pairs = [
             np.concatenate([linear_sum_assignment(cost[layer]) for cost in per_image], axis=1)
             for layer in range(layers)
         ]  # L x (2 x M)
         image = np.repeat(np.arange(len(per_image)), [min(c.shape[1:]) for c in per_image])
         index = torch.from_numpy(np.concatenate([image[None], *pairs])).to(device, non_blocking=True)
-        return Matches(image=index[0], query=index[1::2], target=index[2::2])
+        return Matches(image=index[0], query=index[1::2], target=index[2::2], broken=broken)
 
     def cost(self, logits: Tensor, boxes: Tensor, targets: Targets) -> Tensor:
         """(L, B, N, T): cost of giving each query to each object; padded objects cost anything."""
@@ -101,7 +96,9 @@ class HungarianMatcher(nn.Module):
 
 
 def match_centers(targets: Targets, padding: Tensor) -> Matches:
-    """Match every object with the cell of a feature map that its centre lies in.
+    """Match objects with the cells of a feature map that their centres lie in.
+
+    Of several objects in one cell the smallest has it, the first of equal ones; the others are left out.
 
     Args:
         targets: objects of B images.
@@ -110,12 +107,18 @@ def match_centers(targets: Targets, padding: Tensor) -> Matches:
     Returns:
         one layer of matches; ``query`` is the index of the cell in the flattened map.
     """
-    device, width = padding.device, padding.shape[-1]
-    valid = ~padding
-    size = torch.stack([valid.any(1).sum(1), valid.any(2).sum(1)], dim=1)  # B x (w, h), in cells
-    cell = (targets.boxes[..., :2] * size[:, None]).long()  # B x T x (x, y)
+    valid, boxes = ~padding, targets.boxes.cpu()
+    size = torch.stack([valid.any(1).sum(1), valid.any(2).sum(1)], dim=1).cpu()  # B x (w, h), in cells
+    cell = (boxes[..., :2] * size[:, None]).long()  # B x T x (x, y)
     cell = cell.clamp(min=0).minimum(size[:, None] - 1)
-    image = torch.repeat_interleave(torch.tensor(targets.counts, device=device))
-    target = torch.cat([torch.arange(count, device=device) for count in targets.counts])
+    image = torch.repeat_interleave(torch.tensor(targets.counts))
+    target = torch.cat([torch.arange(count) for count in targets.counts])
     x, y = cell[image, target].unbind(1)
-    return Matches(image=image, query=(y * width + x)[None], target=target[None])
+    query = y * padding.shape[-1] + x
+
+    from_small_to_large = boxes[image, target, 2:].prod(1).argsort(stable=True)
+    claims = torch.stack([image, query], dim=1)[from_small_to_large].numpy()
+    _, first = np.unique(claims, axis=0, return_index=True)
+    kept = from_small_to_large[torch.from_numpy(first)].sort().values
+    index = torch.stack([image, query, target])[:, kept].to(padding.device, non_blocking=True)
+    return Matches(image=index[0], query=index[1:2], target=index[2:3])

@@ -26,14 +26,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from PIL import Image
 from torch import Tensor
 
 from ..checkpoint.convert import to_detr_d2
-from ..config import add_detr_config
-from ..paths import configs_folder
+from ..checkpoint.numbering import Numbering
+from ..model_zoo import get_config
 from .command import run_command
 from .published_detr import (
     build_published_merging,
@@ -78,14 +77,14 @@ def normalised(image: Tensor) -> Tensor:
 
 def our_side(weights: Weights) -> tuple[Any, Run]:
     """The config's model with the published model's weights, as a user has it."""
-    cfg = get_cfg()
-    add_detr_config(cfg)
-    cfg.merge_from_file(str(configs_folder() / CONFIG))
+    cfg = get_config(CONFIG)
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.DETR.TEST.INSTANCE_ON = False
     cfg.MODEL.DETR.TEST.PANOPTIC_ON = True
     model = build_model(cfg).eval()
-    model.load_state_dict(to_detr_d2({"model": weights}, "the published model")["model"])
+    model.load_state_dict(
+        to_detr_d2({"model": weights}, "the published model", partial(Numbering, is_coco=True))["model"]
+    )
 
     @torch.no_grad()
     def run(image: Tensor) -> Tensor:

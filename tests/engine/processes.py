@@ -27,14 +27,16 @@ from ..conftest import make_input
 
 Batch = list[dict[str, Any]]
 
-# Objects of eight images of one size: four for each process, two for each micro-batch.
+# Objects of eight images, four for each process, two for each micro-batch, and their sizes: every
+# micro-batch is padded to the same one.
 COUNTS = (0, 0, 0, 1, 4, 2, 12, 3)
+SIZES = ((64, 96), (48, 80), (40, 96), (64, 50), (64, 96), (64, 96), (33, 47), (64, 96))
 
 
 def images(counts: Sequence[int] = COUNTS) -> Batch:
     """The same images in every process."""
     torch.manual_seed(1)
-    batch = [make_input(64, 96, count) for count in counts]
+    batch = [make_input(*size, count) for size, count in zip(SIZES, counts, strict=True)]
     for number, x in enumerate(batch):
         x["file_name"] = f"image{number}.png"
     return batch

@@ -44,6 +44,16 @@ def test_training_counts_first_and_evaluation_does_not_need_it(training_config: 
     assert evaluated_class_names(training_config) == {}
 
 
+def test_things_are_told_from_stuff_where_they_share_a_numbering(training_config: CfgNode) -> None:
+    names = ["sky", "cat"]
+    numbers = {"thing_dataset_id_to_contiguous_id": {7: 1}, "stuff_dataset_id_to_contiguous_id": {3: 0}}
+    MetadataCatalog.get("classes_of_both").set(thing_classes=names, stuff_classes=names, **numbers)
+    training_config.DATASETS.TRAIN = ("classes_of_both",)
+    expected = {"thing_classes": names, "stuff_classes": names, "things": [1]}
+    assert class_names(training_config) == expected
+    MetadataCatalog.remove("classes_of_both")
+
+
 def test_evaluated_weights_follow_the_names(training_config: CfgNode, tmp_path: Path) -> None:
     save_reordered(training_config, tmp_path / "model.pth")
     model = build_model(training_config)

@@ -14,7 +14,10 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from detr_d2.engine.failed_step import Step
+from detr_d2.engine.means import Means
 from detr_d2.engine.train_step import TrainStep, amp_dtype
+from detr_d2.errors import NonFiniteError
 
 from ..conftest import make_input
 from .helpers import TinyModel, tiny_batches
@@ -31,7 +34,6 @@ def run(step: TrainStep, iterations: int = 1) -> EventStorage:
             storage.iter = step.iter
             step.run_step()
             step.iter += 1
-        step.finish()
     return storage
 
 
@@ -71,8 +73,10 @@ def test_detr_accumulates_to_the_joint_batch_only_with_joint_normalisation(
 ) -> None:
     tiny_config.MODEL.DETR.DROPOUT = 0.0
     tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
+    tiny_config.MODEL.DETR.ENCODER_LOSS_WEIGHT = 1.0
     tiny_config.MODEL.DETR.LOSS_NORMALIZATION = normalization
-    images = [make_input(64, 96, count) for count in (5, 1, 0, 2)]
+    sizes = ((64, 96, 5), (48, 70, 1), (40, 96, 0), (64, 33, 2))  # every micro-batch is padded to 64 x 96
+    images = [make_input(*size) for size in sizes]
     if double:
         in_double_precision()
     try:
@@ -119,8 +123,6 @@ class Breaks(TinyModel):
     ) -> dict[str, torch.Tensor]:
         losses = super().forward(batch, normalizers)
         if any(x["file_name"] == self.image for x in batch):
-            if self.kind == "error":
-                raise FloatingPointError("NaN in the matching")
             if self.kind == "gradient":
                 losses["loss_b"] = losses["loss_b"] * 0 + (losses["loss_b"] * 0).sqrt()
             else:
@@ -154,23 +156,96 @@ def test_only_the_micro_batch_with_the_bad_loss_is_named() -> None:
     assert named == {"images/10.png", "images/11.png"}
 
 
-def test_an_error_inside_the_model_gets_iteration_and_files() -> None:
-    model = Breaks("images/3.png", "error")
-    step = TrainStep(model, sgd(model))
-    step.read_from(tiny_batches(2))
-    with pytest.raises(
-        FloatingPointError, match=r"iteration 1: NaN in the matching .*images/2.png, images/3.png"
-    ):
-        run(step, 2)
-
-
-def test_a_non_finite_gradient_with_finite_losses_stops_the_training() -> None:
+@pytest.mark.parametrize("clips", [False, True])
+def test_a_non_finite_gradient_with_finite_losses_stops_before_the_update(clips: bool) -> None:
     model = Breaks("images/2.png", "gradient")
-    clip = lambda parameters: nn.utils.clip_grad_norm_(parameters, 1.0)  # noqa: E731
-    step = TrainStep(model, sgd(model), clip_gradients=clip)
+    clip = {"clip_gradients": lambda parameters: nn.utils.clip_grad_norm_(parameters, 1.0)} if clips else {}
+    step = TrainStep(model, sgd(model), **clip)
     step.read_from(tiny_batches(2))
-    with pytest.raises(FloatingPointError, match=r"gradient .* iteration 1.*images/2.png, images/3.png"):
+    run(step)
+    before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(NonFiniteError, match=r"gradient .* iteration 1.*images/2.png, images/3.png"):
+        run(step)
+    assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+
+
+class Broken(TinyModel):
+    """Says which image it was."""
+
+    broken_images: tuple[str, ...] = ()
+
+    def forward(
+        self, batch: list[dict[str, Any]], normalizers: float | None = None
+    ) -> dict[str, torch.Tensor]:
+        self.broken_images = tuple(x["file_name"] for x in batch if x["file_name"] == "images/5.png")
+        factor = float("nan") if self.broken_images else 1.0
+        return {name: loss * factor for name, loss in super().forward(batch, normalizers).items()}
+
+
+def test_a_model_that_knows_which_image_it_was_has_it_named_alone() -> None:
+    model = Broken()
+    step = TrainStep(model, sgd(model), accumulation_steps=2)
+    step.read_from(tiny_batches(2))
+    with pytest.raises(NonFiniteError) as error:
         run(step, 2)
+    assert "images: images/5.png" in str(error.value)
+    assert "images/4.png" not in str(error.value)
+
+
+def test_losses_are_on_their_way_to_the_host_before_backward_and_read_before_the_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, events = TinyModel(), []
+    model.head.weight.register_hook(lambda gradient: events.append("backward"))
+    optimizer = sgd(model)
+    optimizer.register_step_pre_hook(lambda *_: events.append("update"))
+
+    class Noted(Means):
+        def __init__(self, values: torch.Tensor):
+            super().__init__(values)
+            events.append(f"{len(values)} on their way")
+
+        def read(self) -> list[float]:
+            events.append("read")
+            return super().read()
+
+    monkeypatch.setattr("detr_d2.engine.train_step.Means", Noted)
+    step = TrainStep(model, optimizer, accumulation_steps=2)
+    step.read_from(tiny_batches(2))
+    run(step)
+    losses = ["backward", "2 on their way", "backward"]
+    assert events == [*losses, "1 on their way", "read", "read", "update"]
+
+
+def test_a_step_that_failed_is_kept_as_it_was_before_the_update() -> None:
+    model = Breaks("images/9.png", "nan")
+    kept = []
+
+    def keep(bare: nn.Module, step: Step, names: list[str], losses: torch.Tensor) -> str:
+        kept.append((step, names, losses))
+        return "some/file.pth"
+
+    step = TrainStep(model, sgd(model), accumulation_steps=2, keep=keep)
+    step.read_from(tiny_batches(2))
+    with pytest.raises(NonFiniteError, match=r"replay some/file\.pth"):
+        run(step, 3)
+    ((failed, names, losses),) = kept
+    assert failed.iteration == 2
+    files = [[x["file_name"] for x in batch] for batch in failed.micro_batches]
+    assert files == [["images/8.png", "images/9.png"], ["images/10.png", "images/11.png"]]
+    assert names == ["loss_a", "loss_b"]
+    assert losses.isfinite().tolist() == [[True, False], [True, True]]
+
+
+def test_a_file_that_cannot_be_written_does_not_hide_the_loss() -> None:
+    def keep(*_: object) -> str:
+        raise OSError("no space left")
+
+    model = Breaks("images/0.png", "nan")
+    step = TrainStep(model, sgd(model), keep=keep)
+    step.read_from(tiny_batches(1))
+    with pytest.raises(NonFiniteError, match=r"images/0\.png.*no space left"):
+        run(step)
 
 
 def test_bfloat16_trains_on_the_cpu_with_float32_weights_and_losses(tiny_config: CfgNode) -> None:
@@ -186,6 +261,16 @@ def test_bfloat16_trains_on_the_cpu_with_float32_weights_and_losses(tiny_config:
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     losses = [value for value, _ in storage.history("total_loss").values()]
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_cpu_without_bfloat16_is_said(
+    tiny_config: CfgNode, supported: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny_config.SOLVER.AMP.ENABLED = True
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    assert amp_dtype(tiny_config) is torch.bfloat16
+    assert ("SOLVER.AMP.ENABLED" in caplog.text) is not supported
 
 
 def test_amp_keys_are_checked(tiny_config: CfgNode) -> None:
@@ -205,22 +290,3 @@ def test_an_optimizer_of_other_groups_is_refused_when_resuming() -> None:
     other = torch.optim.SGD([{"name": "backbone", "params": list(model.backbone.parameters())}], lr=0.1)
     with pytest.raises(ValueError, match="cannot resume.*backbone"):
         TrainStep(model, other).load_state_dict(state)
-
-
-def test_pending_losses_are_written_under_their_own_iteration() -> None:
-    """What a GPU does, tried on the CPU: losses are read one iteration later."""
-    model = Breaks("images/4.png", "nan")
-    step = TrainStep(model, sgd(model))
-    step.read_from(tiny_batches(2))
-    step.device = torch.device("meta")  # anything but the CPU
-    with EventStorage() as storage:
-        for step.iter in range(2):
-            storage.iter = step.iter
-            step.run_step()
-        assert [iteration for _, iteration in storage.history("total_loss").values()] == [0]
-        step.finish()
-        assert [iteration for _, iteration in storage.history("total_loss").values()] == [0, 1]
-        step.iter = storage.iter = 2
-        step.run_step()
-        with pytest.raises(FloatingPointError, match="iteration 2.*images/4.png"):
-            step.state_dict()  # so that no checkpoint is written of it

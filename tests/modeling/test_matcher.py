@@ -1,8 +1,10 @@
+import itertools
+
 import pytest
 import torch
 
 from detr_d2.modeling import HungarianMatcher, Matches, Targets
-from detr_d2.modeling.matcher import NonFiniteCost, match_centers
+from detr_d2.modeling.matcher import match_centers
 
 from .oracles import least_cost, pair_cost, random_predictions, random_targets
 
@@ -70,13 +72,20 @@ def test_a_batch_without_any_object_matches_nothing() -> None:
     assert matches.query.dtype == torch.int64
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_predictions_that_are_not_finite_are_reported_with_their_image(value: float) -> None:
-    logits, boxes = random_predictions(layers=2, batch=3, queries=3, classes=2)
-    boxes[1, 2, 0, 0] = value
-    with pytest.raises(NonFiniteCost, match=r"\[2\]") as error:
-        HungarianMatcher()(logits, boxes, random_targets((1, 1, 2), 2))
-    assert error.value.images == [2]
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("query", range(6))
+def test_a_prediction_that_is_not_finite_is_matched_so_that_the_loss_sees_it(
+    value: float, query: int
+) -> None:
+    logits, boxes = random_predictions(layers=2, batch=3, queries=6, classes=2)
+    targets = random_targets((1, 1, 2), 2)
+    sound = HungarianMatcher()(logits, boxes, targets)
+    boxes[1, 2, query, 0] = value
+    matches = HungarianMatcher()(logits, boxes, targets)
+    assert (sound.broken, matches.broken) == ((), (2,))
+    assert query in [q for q, _ in pairs_of(matches, 1, 2)]
+    for layer, image in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
+        assert pairs_of(matches, layer, image) == pairs_of(sound, layer, image)
 
 
 def test_all_weights_zero_is_refused() -> None:
@@ -115,3 +124,24 @@ def test_a_batch_without_objects_has_no_centres() -> None:
     matches = match_centers(nothing, torch.zeros(1, 4, 4, dtype=torch.bool))
     assert matches.image.shape == (0,)
     assert matches.query.shape == matches.target.shape == (1, 0)
+
+
+def test_the_smallest_of_the_objects_in_a_cell_has_it_in_any_order() -> None:
+    centres = [[0.1, 0.1], [0.2, 0.2], [0.9, 0.9], [0.15, 0.1], [0.6, 0.6]]  # 2 x 2 cells
+    sizes = [[0.4, 0.4], [0.1, 0.1], [0.2, 0.3], [0.3, 0.1], [0.3, 0.3]]
+    padding = torch.zeros(1, 2, 2, dtype=torch.bool)
+    boxes = torch.cat([torch.tensor(centres), torch.tensor(sizes)], dim=1)
+    for order in itertools.permutations(range(5)):
+        targets = Targets(torch.zeros(1, 5).long(), boxes[list(order)][None], (5,))
+        matches = match_centers(targets, padding)
+        claims = {int(q): order[t] for q, t in zip(matches.query[0], matches.target[0], strict=True)}
+        assert claims == {0: 1, 3: 2}
+        assert len(matches.image) == 2
+
+
+def test_of_equal_objects_in_a_cell_the_first_has_it_and_other_images_have_their_own() -> None:
+    boxes = torch.tensor([0.5, 0.5, 0.2, 0.2]).expand(2, 3, 4)
+    matches = match_centers(Targets(torch.zeros(2, 3).long(), boxes, (3, 2)), torch.zeros(1, 3, 3).bool())
+    assert matches.image.tolist() == [0, 1]
+    assert matches.query.tolist() == [[4, 4]]
+    assert matches.target.tolist() == [[0, 0]]

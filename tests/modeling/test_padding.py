@@ -1,6 +1,43 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 import torch
 
-from detr_d2.modeling.padding import padding_mask, resize_padding_mask
+from detr_d2.errors import ConfigError
+from detr_d2.modeling.padding import pad_images, padding_mask, resize_padding_mask
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [
+        ({"size_divisibility": 0}, (5, 7)),
+        ({"size_divisibility": 4}, (8, 8)),
+        ({"size_divisibility": 4, "padding_constraints": {}}, (8, 8)),
+        ({"size_divisibility": 4, "padding_constraints": {"size_divisibility": 6}}, (6, 12)),
+        ({"size_divisibility": 0, "padding_constraints": {"square_size": 9}}, (9, 9)),
+        ({"size_divisibility": 4, "padding_constraints": {"square_size": 9}}, (12, 12)),
+    ],
+)
+def test_batches_are_as_large_as_the_backbone_asks_for(
+    backbone: dict[str, Any], size: tuple[int, int]
+) -> None:
+    images = [torch.rand(3, 5, 2), torch.rand(3, 3, 7)]
+    for count in (2, 1):
+        batch = pad_images(images[-2:] if count == 2 else [torch.ones(3, 5, 7)], SimpleNamespace(**backbone))
+        assert batch.tensor.shape == (count, 3, *size)
+    batch = pad_images(images, SimpleNamespace(**backbone))
+    assert batch.image_sizes == [(5, 2), (3, 7)]
+    for padded, image in zip(batch.tensor, images, strict=True):
+        expected = torch.zeros(3, *size)
+        expected[:, : image.shape[1], : image.shape[2]] = image
+        assert torch.equal(padded, expected)
+
+
+def test_an_image_that_a_square_has_no_room_for_is_refused() -> None:
+    backbone = SimpleNamespace(size_divisibility=0, padding_constraints={"square_size": 6})
+    with pytest.raises(ConfigError, match=r"5 x 7 .*6 x 6"):
+        pad_images([torch.rand(3, 5, 7)], backbone)
 
 
 def test_equal_sizes_need_no_mask() -> None:

@@ -1,11 +1,12 @@
 import pytest
 import torch
 import torchvision
-from detectron2.config import get_cfg
+from detectron2.config import CfgNode, get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone
 
 from detr_d2.checkpoint.convert import convert
+from detr_d2.errors import ConfigError
 
 from ..conftest import make_tiny_config
 
@@ -52,3 +53,14 @@ def test_slim_resnet_refuses_bottleneck_depths() -> None:
     cfg.MODEL.RESNETS.DEPTH = 50
     with pytest.raises(ValueError, match="MODEL.RESNETS.DEPTH is 50"):
         build_backbone(cfg, ShapeSpec(channels=3))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("NUM_GROUPS", 2), ("RES5_DILATION", 2), ("DEFORM_ON_PER_STAGE", [False] * 3 + [True])]
+)
+def test_a_slim_resnet_refuses_what_its_blocks_do_not_have(
+    tiny_config: CfgNode, key: str, value: object
+) -> None:
+    tiny_config.MODEL.RESNETS[key] = value
+    with pytest.raises(ConfigError, match=f"MODEL.RESNETS.{key}"):
+        build_backbone(tiny_config)

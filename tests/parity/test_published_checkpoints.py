@@ -93,7 +93,6 @@ def test_scores_classes_and_boxes(tmp_path: Path, panoptic: bool) -> None:
         ids = [category["id"] for category in categories]
         scores, classes = scores_in_use(expected["pred_logits"][index], ids).max(-1)
         centre, size = expected["pred_boxes"][index].split(2, dim=-1)
-        # Things come first in Detectron2's order, so that their numbers among the things are the same.
         shown = torch.tensor([bool(categories[c]["isthing"]) for c in classes])
         assert len(classes.unique()) > 10
         assert int(shown.sum()) == len(result["instances"]) > 10
