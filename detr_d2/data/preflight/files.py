@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from detectron2.utils.file_io import PathManager
@@ -17,6 +18,8 @@ from .findings import Report
 # Of larger data sets so many images are looked into, evenly spread: some seconds of reading.
 MOST_HEADERS = 10_000
 _THREADS = 8
+# Files that a thread takes at a time: handing each out by itself would take as long as reading it.
+_AT_ONCE = 50
 
 
 def missing_files(files: Iterable[str]) -> list[str]:
@@ -71,18 +74,23 @@ def look_at_images(
     local = [i for i, file in enumerate(files) if file not in absent and "://" not in file]
     chosen = [local[position] for position in spread(len(local), MOST_HEADERS)]
     report.headers, report.sampled = len(chosen), len(chosen) < len(local)
-    read = partial(_header, max_pixels=max_pixels)
+    parts = [chosen[start : start + _AT_ONCE] for start in range(0, len(chosen), _AT_ONCE)]
+    read = partial(_headers, max_pixels=max_pixels)
     with ThreadPoolExecutor(_THREADS) as pool:
-        headers = pool.map(read, [files[position] for position in chosen])
+        headers = chain.from_iterable(pool.map(read, [[files[i] for i in part] for part in parts]))
         for position, header in zip(chosen, headers, strict=True):
             _compare(report, files[position], header, *sizes[position].tolist())
 
 
-def _header(file: str, max_pixels: int) -> ImageHeader | UserError:
-    try:
-        return image_header(file, max_pixels)
-    except UserError as error:
-        return error
+def _headers(files: Sequence[str], max_pixels: int) -> list[ImageHeader | UserError]:
+    """Of each file its header, or why it has none."""
+    found: list[ImageHeader | UserError] = []
+    for file in files:
+        try:
+            found.append(image_header(file, max_pixels))
+        except UserError as error:
+            found.append(error)
+    return found
 
 
 def _compare(report: Report, file: str, header: ImageHeader | UserError, width: float, height: float) -> None:

@@ -177,8 +177,7 @@ def _stamp(name: str) -> Any:
 
 def examine(name: str, needs: Needs) -> Report:
     """Look at a registered data set; what is parsed for it is freed again."""
-    with without_garbage_collection():
-        return _examine(Report("registered in Python", name), name, needs)
+    return _examine(Report("registered in Python", name), name, needs)
 
 
 def _examine(report: Report, name: str, needs: Needs) -> Report:
@@ -209,10 +208,12 @@ def _numbers_apart(metadata: Any) -> bool:
 
 def check_instances(report: Report, image_root: str, needs: Needs) -> Report:
     """Look at COCO's instance annotations in ``report.source``."""
-    content = _content(report)
-    if not report.errors:
-        columns = look_at_instances(report, content, image_root, needs.masks)
+    with without_garbage_collection():
+        content = _content(report)
+        columns = None if report.errors else look_at_instances(report, content, image_root, needs.masks)
+        unreadable = content is None
         del content
+    if not unreadable:
         _finish(report, columns, needs, image_root)
     return report
 

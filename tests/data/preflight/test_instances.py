@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from detr_d2.data.masks import Faults, segmentation_faults
 from detr_d2.data.preflight import Needs, Report, check_instances
+from detr_d2.data.preflight.instances import _are_surely_sound
 
 Content = dict[str, Any]
 SQUARE = [[12, 6, 20, 6, 20, 10, 12, 10]]
@@ -263,3 +266,20 @@ def test_a_binary_file_and_none_at_all_are_errors(tmp_path: Path) -> None:
         (error,) = check_instances(Report(str(tmp_path / name)), "", Needs()).errors
         assert error.kind == "no-annotation-file"
         assert name.strip(".") in error.first
+
+
+def test_what_passes_for_surely_sound_has_no_fault() -> None:
+    rng = np.random.default_rng(0)
+    odd: list[Any] = [math.nan, math.inf, -math.inf, 1e30, 2**70, "1", None, [1], True, -500, 500]
+    passed = 0
+    for _ in range(3000):
+        polygons = []
+        for _ in range(rng.integers(1, 4)):
+            polygon: list[Any] = rng.uniform(-60, 120, rng.choice([4, 6, 8, 9, 40])).tolist()
+            if rng.random() < 0.3:
+                polygon[rng.integers(len(polygon))] = odd[rng.integers(len(odd))]
+            polygons.append(polygon)
+        if _are_surely_sound(polygons, 60):
+            passed += 1
+            assert segmentation_faults(polygons, 40, 60) == Faults()
+    assert passed > 300
