@@ -51,6 +51,15 @@ def missing_files(files: Iterable[str]) -> list[str]:
     return missing
 
 
+def present_files(report: Report, files: Sequence[str], kind: str, root: str) -> list[int]:
+    """Positions of the local files that exist; those that do not are a finding of this kind."""
+    missing = missing_files(files)
+    for file in missing:
+        report.add(kind, file, root=root)
+    absent = set(missing)
+    return [i for i, file in enumerate(files) if file not in absent and "://" not in file]
+
+
 def look_at_images(
     report: Report,
     files: Sequence[str],
@@ -67,11 +76,7 @@ def look_at_images(
         max_pixels: INPUT.MAX_IMAGE_PIXELS.
         root: what to call the folder.
     """
-    missing = missing_files(files)
-    for file in missing:
-        report.add("missing-image", file, root=root)
-    absent = set(missing)
-    local = [i for i, file in enumerate(files) if file not in absent and "://" not in file]
+    local = present_files(report, files, "missing-image", root)
     chosen = [local[position] for position in spread(len(local), MOST_HEADERS)]
     report.headers, report.sampled = len(chosen), len(chosen) < len(local)
     parts = [chosen[start : start + _AT_ONCE] for start in range(0, len(chosen), _AT_ONCE)]

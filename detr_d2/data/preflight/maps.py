@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..segment_map import read_listed_ids, segment_map_size
-from .files import MOST_HEADERS, missing_files, spread
+from .files import MOST_HEADERS, present_files, spread
 from .findings import Report
 
 # Of so many maps the pixels are compared with the listed segments: enough to find, in a second, what is
@@ -35,11 +35,7 @@ def look_at_maps(
         ids_of: the ids of the listed segments, by the position of the map.
         root: what to call the folder.
     """
-    missing = missing_files(files)
-    for file in missing:
-        report.add("missing-map", file, root=root)
-    absent = set(missing)
-    local = [i for i, file in enumerate(files) if file not in absent and "://" not in file]
+    local = present_files(report, files, "missing-map", root)
     chosen = [local[position] for position in spread(len(local), MOST_HEADERS)]
     with ThreadPoolExecutor(_HEADER_THREADS) as pool:
         headers = list(pool.map(_size, [files[position] for position in chosen]))

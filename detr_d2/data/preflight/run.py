@@ -184,6 +184,7 @@ def _examine(report: Report, name: str, needs: Needs) -> Report:
     try:
         check_name(name)
     except DataError as error:
+        report.source = "unknown"
         report.add("unknown-data-set", str(error))
         return report
     metadata = MetadataCatalog.get(name)
