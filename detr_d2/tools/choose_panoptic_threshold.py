@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..evaluation import PanopticEvaluator, PanopticScores
 from ..modeling.inference import Inference
 from .command import run_command
-from .inference import ImagePredictor, load_config
+from .predictor import ImagePredictor, inference_config
 
 _CANDIDATES = "0.3,0.4,0.5,0.6,0.7,0.8,0.85,0.9,0.95"
 _KEY = "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
@@ -60,7 +60,7 @@ def choose(args: argparse.Namespace) -> None:
         DataError: the data set or one of its images cannot be read.
     """
     opts = [*args.opts, "MODEL.DETR.TEST.PANOPTIC_ON", "True"]
-    cfg = load_config(args.config_file, opts, args.weights, args.device)
+    cfg = inference_config(args.config_file, opts, args.weights, args.device)
     name = args.dataset or next(iter(cfg.DATASETS.TRAIN), "")
     if not name:
         raise UserError("no data set: name one with --dataset, or in DATASETS.TRAIN")

@@ -5,6 +5,7 @@ import glob
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,52 +13,37 @@ from typing import Any
 from detectron2.data import Metadata
 from PIL import Image
 
-from ..errors import UserError, named
-from ..visualization import (
-    DetectionVisualizer,
-    Picture,
-    detections_from_instances,
-    draw_segments,
-    fit_image,
-)
+from ..errors import UserError
+from ..visualization import DetectionVisualizer, Picture, detections_from_instances, draw_segments, fit_image
 from .command import run_command
-from .inference import ImagePredictor, class_metadata, load_config
+from .predictor import (
+    ImagePredictor,
+    check_score,
+    class_metadata,
+    inference_config,
+    model_parser,
+    write_picture,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments, named as in Detectron2's own demo."""
-    parser = argparse.ArgumentParser(
-        description="Write images with what a model finds in them: objects or, of a panoptic model, segments."
+    parser = model_parser(
+        "Write images with what a model finds in them: objects or, of a panoptic model, segments."
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
-    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
-    parser.add_argument(
-        "--input",
-        nargs="+",
-        required=True,
-        metavar="IMAGE",
-        help="image files, or patterns such as 'photos/*.jpg'",
-    )
-    parser.add_argument(
-        "--output", required=True, metavar="PATH", help="folder to write to; or, for one input, an image file"
+    images = "image files, or patterns such as 'photos/*.jpg'"
+    parser.add_argument("--input", nargs="+", required=True, metavar="IMAGE", help=images)
+    output = "folder to write to; or, for one input, an image file"
+    parser.add_argument("--output", required=True, metavar="PATH", help=output)
+    score = (
+        "lowest score of the objects that are drawn (default: 0.5); segments of a panoptic model have "
+        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
     )
     parser.add_argument(
-        "--confidence",
-        "--confidence-threshold",
-        type=float,
-        default=0.5,
-        metavar="S",
-        help="lowest score of the objects that are drawn (default: 0.5); segments of a panoptic model have "
-        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD",
+        "--confidence", "--confidence-threshold", type=float, default=0.5, metavar="S", help=score
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
-    parser.add_argument(
-        "--opts",
-        nargs=argparse.REMAINDER,
-        default=[],
-        metavar="KEY VALUE",
-        help="changes to the config; comes last",
-    )
+    opts = "changes to the config; comes last"
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help=opts)
     return parser
 
 
@@ -84,8 +70,9 @@ def plan_outputs(inputs: Sequence[str], output: str) -> list[tuple[str, Path]]:
             raise UserError(f"--output {output} is one file for {len(files)} inputs: name a folder")
         return [(files[0], folder)]
     planned = [(file, folder / Path(file).name) for file in files]
+    times = Counter(target for _, target in planned)
     for file, target in planned:
-        if sum(target == other for _, other in planned) > 1:
+        if times[target] > 1:
             raise UserError(f"several inputs would be written to {target}: draw {file} on its own")
         if target.exists() and target.samefile(file):
             raise UserError(f"{file} would be overwritten: name another folder with --output")
@@ -99,10 +86,9 @@ def draw(args: argparse.Namespace) -> None:
         UserError: an argument cannot be used.
         DataError: an input cannot be read as an image.
     """
-    if not 0 <= args.confidence <= 1:
-        raise UserError(f"--confidence must be from 0 to 1, not {args.confidence}")
+    check_score("--confidence", args.confidence)
     planned = plan_outputs(args.input, args.output)
-    cfg = load_config(args.config_file, args.opts, args.weights, args.device)
+    cfg = inference_config(args.config_file, args.opts, args.weights, args.device)
     predict = ImagePredictor(cfg)
     metadata = class_metadata(cfg, predict.class_names, predict.stuff_names)
     for file, target in planned:
@@ -112,9 +98,7 @@ def draw(args: argparse.Namespace) -> None:
         result = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
         seconds = time.perf_counter() - start
         picture, found = draw_result(image, result, metadata, args.confidence)
-        with named(f"--output {target}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(target)
+        write_picture(picture, target)
         print(f"{file}: {found} in {seconds:.2f} s, drawn in {target}")
 
 
@@ -125,8 +109,8 @@ def draw_result(
 
     Args:
         image: (H, W, 3) RGB. Small images are enlarged, because labels need room.
-        result: of :class:`~.inference.ImagePredictor`.
-        metadata: names and colours of the classes.
+        result: of :class:`~.predictor.ImagePredictor`.
+        metadata: names and colors of the classes.
         confidence: lowest score of the objects.
 
     Returns:

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from ..data import load_dataset
-from ..data.masks import rasterise, segmentation_faults
+from ..data.masks import rasterise
 from ..data.segment_map import read_segment_ids
-from ..errors import DataError, UserError, named
+from ..errors import DataError, UserError
 from ..evaluation.panoptic_quality import PanopticQuality, SegmentError
 from ..visualization import (
     PanelSample,
@@ -28,37 +29,34 @@ from ..visualization import (
     summarise,
 )
 from .command import run_command
-from .inference import ImagePredictor, Record, in_numbers_of, load_config
+from .predictor import (
+    ImagePredictor,
+    Record,
+    check_score,
+    in_numbers_of,
+    inference_config,
+    model_parser,
+    write_picture,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.draw_predictions",
-        description="Write one picture of images of a data set: ground truth beside a model's predictions; "
-        "segments of a panoptic model on a panoptic data set, otherwise objects.",
+    parser = model_parser(
+        "Write one picture of images of a data set: ground truth beside a model's predictions; segments of a "
+        "panoptic model on a panoptic data set, otherwise objects.",
+        "python -m detr_d2.tools.draw_predictions",
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
-    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
     parser.add_argument("--dataset", metavar="NAME", help="data set (default: the first of DATASETS.TEST)")
     parser.add_argument("--num-images", type=int, default=8, metavar="N", help="images (default: 8)")
-    parser.add_argument(
-        "--score-threshold",
-        type=float,
-        default=0.7,
-        metavar="S",
-        help="lowest score that is drawn (default: 0.7); segments of a panoptic model have "
-        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD",
+    score = (
+        "lowest score that is drawn (default: 0.7); segments of a panoptic model have "
+        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
     )
+    parser.add_argument("--score-threshold", type=float, default=0.7, metavar="S", help=score)
     parser.add_argument("--seed", type=int, default=0, help="another seed, other images (default: 0)")
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        default=400,
-        metavar="PIXELS",
-        help="longer side of each image (default: 400)",
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
+    size = "longer side of each image (default: 400)"
+    parser.add_argument("--image-size", type=int, default=400, metavar="PIXELS", help=size)
     parser.add_argument("--output", default="predictions.png", metavar="FILE", help="picture to write")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     return parser
@@ -82,11 +80,10 @@ def draw(args: argparse.Namespace) -> None:
     """
     if args.num_images < 1:
         raise UserError(f"--num-images must be at least 1, not {args.num_images}")
-    if not 0 <= args.score_threshold <= 1:
-        raise UserError(f"--score-threshold must be from 0 to 1, not {args.score_threshold}")
+    check_score("--score-threshold", args.score_threshold)
     if Path(args.output).suffix.lower() not in Image.registered_extensions():
         raise UserError(f"--output must end in the name of an image format, such as .png: {args.output}")
-    cfg = load_config(args.config_file, args.opts, args.weights, args.device)
+    cfg = inference_config(args.config_file, args.opts, args.weights, args.device)
     name = args.dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else None)
     if name is None:
         raise UserError("no data set: name one with --dataset (DATASETS.TEST is empty)")
@@ -98,41 +95,31 @@ def draw(args: argparse.Namespace) -> None:
             "panoptic data set with --dataset, or add MODEL.DETR.TEST.INSTANCE_ON True"
         )
     predict = ImagePredictor(cfg)
+    metadata, pairs = MetadataCatalog.get(name), []
     chosen = choose_records(records, args.num_images, args.seed)
-    drawn = f"{len(chosen)} of {len(records)} images, drawn with seed {args.seed}"
-    weights, metadata = os.path.basename(cfg.MODEL.WEIGHTS), MetadataCatalog.get(name)
-    results = [
-        in_numbers_of(metadata, predict(record), predict.class_names, f"data set {name!r}")
-        for record in chosen
-    ]
+    for record in chosen:
+        result = in_numbers_of(metadata, predict(record), predict.class_names, f"data set {name!r}")
+        pairs.append((record, predict.read_image(record["file_name"]), result))
+    subtitle = f"{len(chosen)} of {len(records)} images, drawn with seed {args.seed}"
+    subtitle = f"{os.path.basename(cfg.MODEL.WEIGHTS)} · {{}} · {subtitle}"
     if panoptic:
+        threshold = cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD
         picture = draw_panoptic_panel(
-            [
-                panoptic_sample(record, predict.read_image(record["file_name"]), result)
-                for record, result in zip(chosen, results, strict=True)
-            ],
+            [panoptic_sample(*pair) for pair in pairs],
             metadata,
-            title=f"{name}: panoptic ground truth and prediction",
-            subtitle=f"{weights} · queries with a score above "
-            f"{cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD:g} · {drawn}",
-            image_size=args.image_size,
+            f"{name}: panoptic ground truth and prediction",
+            subtitle.format(f"queries with a score above {threshold:g}"),
+            args.image_size,
         )
     else:
         picture = draw_panel(
-            [
-                detection_sample(
-                    record, predict.read_image(record["file_name"]), result, args.score_threshold
-                )
-                for record, result in zip(chosen, results, strict=True)
-            ],
+            [detection_sample(*pair, args.score_threshold) for pair in pairs],
             metadata,
-            title=f"{name}: ground truth beside predictions",
-            subtitle=f"{weights} · predictions with a score of at least {args.score_threshold:g} · {drawn}",
-            image_size=args.image_size,
+            f"{name}: ground truth beside predictions",
+            subtitle.format(f"predictions with a score of at least {args.score_threshold:g}"),
+            args.image_size,
         )
-    with named(f"--output {args.output}"):
-        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(args.output)
+    write_picture(picture, args.output)
     print(f"Wrote {args.output} ({picture.shape[1]} x {picture.shape[0]} pixels).")
 
 
@@ -141,19 +128,13 @@ def detection_sample(
 ) -> PanelSample:
     """A record's boxes beside a model's on its RGB image; with masks on both sides where both have them."""
     predictions = detections_from_instances(result["instances"], score_threshold)
-    annotations = record.get("annotations") or ()
     masks = None
-    if predictions.masks is not None and annotations:
+    if predictions.masks is not None:
         size = record["height"], record["width"]
-        segmentations = [annotation.get("segmentation") for annotation in annotations]
-        if not any(segmentation_faults(segmentation, *size).unusable for segmentation in segmentations):
-            masks = np.stack([rasterise(segmentation, *size) for segmentation in segmentations])
-    return PanelSample(
-        image=image,
-        name=os.path.basename(record["file_name"]),
-        truth=detections_from_record(record, masks),
-        predictions=predictions,
-    )
+        with suppress(ValueError):  # there are no annotations, or one has no mask
+            masks = np.stack([rasterise(a.get("segmentation"), *size) for a in record["annotations"]])
+    truth = detections_from_record(record, masks)
+    return PanelSample(image, os.path.basename(record["file_name"]), truth, predictions)
 
 
 def panoptic_sample(record: Record, image: Picture, result: dict[str, Any]) -> PanopticSample:
@@ -171,13 +152,8 @@ def panoptic_sample(record: Record, image: Picture, result: dict[str, Any]) -> P
     except SegmentError as error:
         raise DataError(f"Segmentation map {record['pan_seg_file_name']}: {error}") from error
     found, missed, wrong = (int(counts.sum()) for counts in (quality.tp, quality.fn, quality.fp))
-    return PanopticSample(
-        image=image,
-        name=os.path.basename(record["file_name"]),
-        truth=truth,
-        prediction=prediction,
-        summary=summarise("segment", found, found + missed, wrong),
-    )
+    summary = summarise("segment", found, found + missed, wrong)
+    return PanopticSample(image, os.path.basename(record["file_name"]), truth, prediction, summary)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,9 +18,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Draw losses, average precision and learning rate of a run from its metrics.json.",
     )
     parser.add_argument("run", metavar="RUN", help="OUTPUT_DIR of the run, or its metrics.json")
-    parser.add_argument(
-        "--output", metavar="FILE", help="picture to write (default: training_curves.png beside metrics.json)"
-    )
+    output = "picture to write (default: training_curves.png beside metrics.json)"
+    parser.add_argument("--output", metavar="FILE", help=output)
     parser.add_argument("--title", help="first line of the picture (default: the folder's name)")
     return parser
 

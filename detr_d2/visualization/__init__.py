@@ -5,8 +5,7 @@ from .curves import draw_training_curves
 from .detections import Detections, detections_from_instances, detections_from_record, match_detections
 from .labels import Picture, fit_image
 from .metrics_file import TrainingMetrics, read_metrics
-from .panel import PanelSample, draw_panel, summarise
-from .panoptic_panel import PanopticSample, draw_panoptic_panel
+from .panel import PanelSample, PanopticSample, draw_panel, draw_panoptic_panel, summarise
 from .segments import draw_segments, segment_colors
 from .visualizer import DetectionVisualizer
 

@@ -1,50 +1,45 @@
-"""Colours of classes: the same class has the same colour in every panel, legend and run."""
+"""Names and colors of classes: a class has the same color in every panel, legend and run."""
 
 import colorsys
 from collections.abc import Sequence
 
+from detectron2.data import Metadata
+
 Color = tuple[float, float, float]
 
-# Strong hues that stand apart from each other and from sky, grass, water and skin.
-_PALETTE: tuple[Color, ...] = (
-    (1.00, 0.45, 0.10),  # orange
-    (0.88, 0.16, 0.62),  # magenta
-    (0.10, 0.80, 0.85),  # turquoise
-    (1.00, 0.84, 0.15),  # yellow
-    (0.48, 0.36, 0.95),  # violet
-    (0.35, 0.85, 0.30),  # green
-    (0.90, 0.15, 0.20),  # red
-    (0.20, 0.50, 1.00),  # blue
-    (1.00, 0.62, 0.75),  # pink
-    (0.60, 0.40, 0.22),  # brown
-)
 _GOLDEN_RATIO = 0.6180339887498949
 
 
 def class_colors(num_classes: int, thing_colors: Sequence[Sequence[float]] | None = None) -> list[Color]:
-    """Return one RGB colour per class, a function of the class's index only.
+    """Return one RGB color per class, a function of the class's index only.
 
     Args:
-        num_classes: how many colours are wanted.
-        thing_colors: colours that the data set's metadata already fixes, RGB in [0, 255]
+        num_classes: how many colors are wanted.
+        thing_colors: colors that the data set's metadata already fixes, RGB in [0, 255]
             (``MetadataCatalog.get(name).thing_colors``); they come first, unchanged.
 
     Returns:
         ``num_classes`` tuples (red, green, blue) in [0, 1].
     """
-    colors: list[Color] = []
-    for index in range(num_classes):
-        if thing_colors is not None and index < len(thing_colors):
-            red, green, blue = (float(channel) / 255 for channel in thing_colors[index])
-            colors.append((red, green, blue))
-        elif index < len(_PALETTE):
-            colors.append(_PALETTE[index])
-        else:
-            # Steps of the golden ratio around the colour circle never repeat a hue.
-            hue = (index * _GOLDEN_RATIO) % 1.0
-            lightness = (0.5, 0.65, 0.4)[index % 3]
-            colors.append(colorsys.hls_to_rgb(hue, lightness, 0.85))
-    return colors
+    given = [(red / 255, green / 255, blue / 255) for red, green, blue in (thing_colors or ())[:num_classes]]
+    # Steps of the golden ratio around the color circle never repeat a hue.
+    return given + [
+        colorsys.hls_to_rgb(index * _GOLDEN_RATIO % 1, (0.5, 0.65, 0.4)[index % 3], 0.85)
+        for index in range(len(given), num_classes)
+    ]
+
+
+def class_name_and_color(metadata: Metadata | None, index: int, kind: str = "thing") -> tuple[str, Color]:
+    """Return the metadata's name and color of a class; "class N" and one of our colors where it has none.
+
+    Args:
+        metadata: with ``thing_classes`` and ``thing_colors``, or the same of stuff, all optional.
+        index: of the class.
+        kind: "thing" or "stuff".
+    """
+    names, colors = (getattr(metadata, f"{kind}_{what}", None) or () for what in ("classes", "colors"))
+    name = names[index] if index < len(names) else f"class {index}"
+    return name, class_colors(index + 1, colors)[index]
 
 
 def text_color(background: Color) -> str:
@@ -54,7 +49,7 @@ def text_color(background: Color) -> str:
 
 
 def instance_color(color: Color, index: int) -> Color:
-    """Return a shade of a class's colour, another one for each ``index``; the first is the colour itself."""
+    """Return a shade of a class's color, another one for each ``index``; the first is the color itself."""
     if index == 0:
         return color
     hue, lightness, saturation = colorsys.rgb_to_hls(*color)

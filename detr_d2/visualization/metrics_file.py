@@ -4,7 +4,6 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +31,8 @@ class TrainingMetrics:
 
     def series(self, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return the iterations at which a metric was written, (N,), and its values, (N,); NaN included."""
-        points = [(step, metrics[name]) for step, metrics in self.by_iteration.items() if name in metrics]
-        steps = np.asarray([step for step, _ in points], dtype=np.int64)
-        return steps, np.asarray([value for _, value in points], dtype=np.float64)
+        points = {step: metrics[name] for step, metrics in self.by_iteration.items() if name in metrics}
+        return np.array(list(points), dtype=np.int64), np.array(list(points.values()), dtype=np.float64)
 
 
 def read_metrics(path: str | Path) -> TrainingMetrics:
@@ -61,48 +59,35 @@ def read_metrics(path: str | Path) -> TrainingMetrics:
         )
     by_iteration: dict[int, dict[str, float]] = {}
     broken: list[int] = []
-    last = -1
     for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        if not line.strip():
-            continue
-        entry = _parse(line)
-        if entry is None:
+        metrics = _parse(line)
+        if metrics is None and line.strip():
             broken.append(number)
             # A run killed in the middle of a line and resumed: the new line follows on the same one.
-            entry = _parse(line[line.rfind("{") :]) if line.rfind("{") > 0 else None
-            if entry is None:
-                continue
-        iteration, metrics = entry
-        if iteration < last:
+            metrics = _parse(line[line.rfind("{") :])
+        if metrics is None:
+            continue
+        iteration = int(metrics.pop("iteration"))
+        if iteration < next(reversed(by_iteration), 0):
             by_iteration = {step: kept for step, kept in by_iteration.items() if step < iteration}
         by_iteration.setdefault(iteration, {}).update(metrics)
-        last = iteration
     if not by_iteration:
         raise UserError(
             f"{file} holds no metrics: every line should be a JSON object with an iteration, "
             "as Detectron2's JSONWriter writes it"
         )
     if broken:
-        _LOGGER.warning(
-            "%s: %d line(s) cut off or unreadable and left out: %s",
-            file,
-            len(broken),
-            ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else ""),
-        )
-    return TrainingMetrics(dict(sorted(by_iteration.items())), tuple(broken))
+        lines = ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else "")
+        _LOGGER.warning("%s: %d line(s) cut off or unreadable and left out: %s", file, len(broken), lines)
+    return TrainingMetrics(by_iteration, tuple(broken))
 
 
-def _parse(line: str) -> tuple[int, dict[str, float]] | None:
-    """Return (iteration, metrics) of a line, or None where it is not a line of metrics."""
+def _parse(line: str) -> dict[str, float] | None:
+    """Return the numbers of a line, the iteration among them; None where it is not a line of metrics."""
     try:
-        entry: Any = json.loads(line)
+        entry = json.loads(line)
     except json.JSONDecodeError:
         return None
-    if not isinstance(entry, dict) or not isinstance(entry.get("iteration"), int):
+    if not isinstance(entry, dict) or type(entry.get("iteration")) is not int:
         return None
-    numbers = {
-        name: float(value)
-        for name, value in entry.items()
-        if name != "iteration" and isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
-    return entry["iteration"], numbers
+    return {name: float(value) for name, value in entry.items() if type(value) in (int, float)}

@@ -1,67 +1,108 @@
-"""A page on which text, squares and pictures are put by pixel."""
+"""One page of several images, each with the pictures that belong to it side by side."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch
 
+from ..errors import UserError
 from .colors import Color
 from .labels import Picture
 
 INK, GREY = "#1d2733", "#5f6b7a"
+
+# In pixels.
 _DPI = 100
+_MARGIN = 28
+_GAP = 10  # between the pictures of one image
+_IMAGE_GAP = 36  # between two images of one row
+_TITLE, _NOTE, _HEADING, _CAPTION, _LEGEND = 30, 18, 34, 20, 22  # heights of lines
 
 
-class Page:
-    """A white page measured in pixels from its top left corner."""
+def draw_page(
+    images: Sequence[Sequence[tuple[str, Picture]]],
+    headings: Sequence[str],
+    title: str,
+    notes: Sequence[str],
+    legend: Sequence[tuple[str, Color]],
+    images_per_row: int | None = None,
+) -> Picture:
+    """Lay out a page.
 
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        # A hundredth of a pixel more, because the size in inches is cut to whole pixels.
-        self.figure = Figure(
-            figsize=((width + 0.01) / _DPI, (height + 0.01) / _DPI), dpi=_DPI, facecolor="white"
-        )
-        self.canvas = FigureCanvasAgg(self.figure)
-        self._images: list[tuple[int, int, Picture]] = []
+    Args:
+        images: of each its pictures, as many as there are headings, with a line to write above it; long
+            lines lose their start.
+        headings: of the columns of pictures.
+        title: first line of the page.
+        notes: lines below it, smaller. Long ones are wrapped, as the title is.
+        legend: names and colors, drawn below the images.
+        images_per_row: by default 2, or 1 where there are fewer than four images.
 
-    def text(
-        self, x: float, y: float, text: str, size: float, color: str = INK, weight: str = "normal"
-    ) -> None:
-        """Write one line, ``y`` being its middle."""
-        self.figure.text(
-            x / self.width,
-            1 - y / self.height,
-            text,
-            size=size,
-            color=color,
-            weight=weight,
-            family="sans-serif",
-            verticalalignment="center_baseline",
-            parse_math=False,
-        )
+    Returns:
+        (height, width, 3) RGB.
 
-    def square(self, x: float, y: float, side: float, color: Color) -> None:
-        """Fill a square, ``y`` being its middle."""
-        corner = (x / self.width, 1 - (y + side / 2) / self.height)
-        self.figure.add_artist(
-            Rectangle(
-                corner,
-                side / self.width,
-                side / self.height,
-                facecolor=color,
-                edgecolor="none",
-                transform=self.figure.transFigure,
-            )
-        )
+    Raises:
+        UserError: there are no images, or none in a row.
+    """
+    if not images:
+        raise UserError("there are no images to draw: give at least one sample")
+    if images_per_row is not None and images_per_row < 1:
+        raise UserError(f"images_per_row must be at least 1, not {images_per_row}")
+    columns = min(images_per_row or (1 if len(images) < 4 else 2), len(images))
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    cell = max(picture.shape[1] for pictures in images for _, picture in pictures)
+    heights = [_CAPTION + max(len(picture) for pictures in row for _, picture in pictures) for row in rows]
+    step = len(headings) * (cell + _GAP) - _GAP + _IMAGE_GAP  # from an image to the next one of its row
+    inner = columns * step - _IMAGE_GAP
+    titles = textwrap.wrap(title, inner // 13) or [""]
+    lines = [line for note in notes for line in textwrap.wrap(note, inner // 7)]
+    top = _MARGIN + _TITLE * len(titles) + _NOTE * len(lines) + _HEADING
+    longest = max((len(name) for name, _ in legend), default=0)
+    legend_columns = max(1, inner // (50 + 8 * longest))
+    bottom = _LEGEND * -(-len(legend) // legend_columns) + _MARGIN
+    width, height = inner + 2 * _MARGIN, top + sum(heights) + 2 * _GAP * len(rows) + bottom
 
-    def image(self, x: int, y: int, picture: Picture) -> None:
-        """Put a picture with its top left corner at (x, y), pixel for pixel."""
-        self._images.append((x, y, picture))
+    # A hundredth of a pixel more, because the size in inches is cut to whole pixels.
+    figure = Figure(((width + 0.01) / _DPI, (height + 0.01) / _DPI), dpi=_DPI, facecolor="white")
 
-    def render(self) -> Picture:
-        """Return the page, (height, width, 3) RGB."""
-        self.canvas.draw()
-        page = np.asarray(self.canvas.buffer_rgba())[:, :, :3].copy()
-        for x, y, picture in self._images:
-            page[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-        return page
+    def write(x: int, y: int, text: str, size: float, color: str = INK, weight: str = "normal") -> None:
+        style: dict[str, Any] = {"size": size, "color": color, "weight": weight}
+        figure.text(x, height - y, text, transform=None, va="top", parse_math=False, **style)
+
+    write(_MARGIN, _MARGIN, "\n".join(titles), 15, weight="bold")
+    write(_MARGIN, top - _HEADING - _NOTE * len(lines), "\n".join(lines), 9.5, GREY)
+    y = top
+    for row, row_height in zip(rows, heights, strict=True):
+        for index, (caption, picture) in enumerate(part for pictures in row for part in pictures):
+            column, part = divmod(index, len(headings))
+            x = _MARGIN + column * step + part * (cell + _GAP)
+            if y == top:
+                write(x, top - _HEADING + 8, headings[part], 11.5, weight="bold")
+            write(x, y, _shorten(caption, cell // 7), 8.5, GREY)
+            figure.figimage(picture, x, height - y - _CAPTION - len(picture))
+        y += row_height + 2 * _GAP
+    _draw_legend(figure, legend, legend_columns, (_MARGIN / width, _MARGIN / height))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def _shorten(line: str, length: int) -> str:
+    """Keep the end of a long line."""
+    return line if len(line) <= length else "…" + line[len(line) - length + 1 :]
+
+
+def _draw_legend(
+    figure: Figure, entries: Sequence[tuple[str, Color]], columns: int, corner: tuple[float, float]
+) -> None:
+    patches = [Patch(facecolor=color) for _, color in entries]
+    names = [name for name, _ in entries]
+    spacing = {"handlelength": 1, "handleheight": 1, "handletextpad": 0.5, "labelspacing": 0.5}
+    style = {"frameon": False, "labelcolor": INK, "borderpad": 0, "borderaxespad": 0, **spacing}
+    legend = figure.legend(patches, names, loc="lower left", bbox_to_anchor=corner, ncols=columns, **style)
+    for text in legend.get_texts():
+        text.set_parse_math(False)

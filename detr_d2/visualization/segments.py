@@ -1,4 +1,4 @@
-"""Panoptic segmentations: every pixel in the colour of its segment."""
+"""Panoptic segmentations: every pixel in the color of its segment."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +8,8 @@ import numpy.typing as npt
 from detectron2.data import Metadata
 from scipy.ndimage import distance_transform_edt
 
-from .colors import Color, class_colors, instance_color
-from .labels import LabelVisualizer, Picture, Rectangle, class_names_of, fit_image, fit_map
+from .colors import Color, class_name_and_color, instance_color
+from .labels import LabelVisualizer, Picture, Rectangle, fit_image, fit_map, label_text
 
 IdMap = npt.NDArray[np.int64]
 Segment = Mapping[str, Any]
@@ -26,9 +26,9 @@ def draw_segments(
     size: int = 400,
     label_size: float = 8.5,
 ) -> Picture:
-    """Colour an image by its segments, with their borders and names.
+    """Color an image by its segments, with their borders and names.
 
-    Stuff has its class's colour, and things of one class have shades of theirs. Pixels without a segment
+    Stuff has its class's color, and things of one class have shades of theirs. Pixels without a segment
     are dark.
 
     Args:
@@ -45,50 +45,48 @@ def draw_segments(
     """
     fitted, _ = fit_image(image, size)
     ids = fit_map(ids, *fitted.shape[:2])
+    masks = [ids == segment["id"] for segment in segments_info]
     colors = segment_colors(segments_info, metadata)
-    painted = _paint(fitted, ids, segments_info, colors)
-    visualizer = LabelVisualizer(painted, metadata, label_size)
-    visible = [
-        (int((ids == s["id"]).sum()), s, color) for s, color in zip(segments_info, colors, strict=True)
-    ]
-    for area, segment, color in sorted(visible, key=lambda entry: -entry[0]):
-        if area:
-            text = _label(segment, metadata)
-            visualizer.draw_label(text, _innermost(ids == segment["id"]), color, inside=True)
+    visualizer = LabelVisualizer(_paint(fitted, ids, masks, colors), metadata, label_size)
+    # Large segments first, so that the labels of small ones stay on top.
+    for index in np.argsort([-mask.sum() for mask in masks], kind="stable"):
+        segment = segments_info[index]
+        name, _ = class_of_segment(segment, metadata)
+        text = label_text(name, bool(segment.get("iscrowd", 0)), segment.get("score"))
+        if masks[index].any():
+            visualizer.draw_label(text, _innermost(masks[index]), colors[index], inside=True)
     picture: Picture = visualizer.output.get_image()
     return picture
 
 
 def class_of_segment(segment: Segment, metadata: Metadata | None = None) -> tuple[str, Color]:
-    """Return the name and the colour of a segment's class."""
-    kind = "thing" if segment["isthing"] else "stuff"
-    number = int(segment["category_id"])
-    colors = metadata.get(f"{kind}_colors", None) if metadata is not None else None
-    return class_names_of(metadata, number + 1, kind)[number], class_colors(number + 1, colors)[number]
+    """Return the name and the color of a segment's class."""
+    return class_name_and_color(
+        metadata, int(segment["category_id"]), "thing" if segment["isthing"] else "stuff"
+    )
 
 
 def segment_colors(segments_info: Sequence[Segment], metadata: Metadata | None = None) -> list[Color]:
-    """Return the colour of each segment; no two things of one class have the same."""
-    counts: dict[int, int] = {}
-    colors = []
+    """Return the color of each segment; no two things of one class have the same."""
+    colors: list[Color] = []
+    things: list[int] = []
     for segment in segments_info:
         _, color = class_of_segment(segment, metadata)
         if segment["isthing"]:
-            before = counts.get(segment["category_id"], 0)
-            counts[segment["category_id"]] = before + 1
-            color = instance_color(color, before)
+            color = instance_color(color, things.count(segment["category_id"]))
+            things.append(segment["category_id"])
         colors.append(color)
     return colors
 
 
-def _paint(image: Picture, ids: IdMap, segments_info: Sequence[Segment], colors: Sequence[Color]) -> Picture:
-    paint = np.empty(image.shape)
-    paint[:] = _VOID
-    for segment, color in zip(segments_info, colors, strict=True):
-        paint[ids == segment["id"]] = color
-    # In grey, lest the image's colours mix with those of the classes.
-    grey = image.mean(-1, keepdims=True)
-    painted = grey * (1 - _OPACITY) + 255 * paint * _OPACITY
+def _paint(
+    image: Picture, ids: IdMap, masks: Sequence[npt.NDArray[np.bool_]], colors: Sequence[Color]
+) -> Picture:
+    paint = np.full(image.shape, _VOID)
+    for mask, color in zip(masks, colors, strict=True):
+        paint[mask] = color
+    # In grey, lest the image's colors mix with those of the classes.
+    painted = image.mean(-1, keepdims=True) * (1 - _OPACITY) + 255 * paint * _OPACITY
     for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
         border = ids[one] != ids[other]
         # White on one side and black on the other is seen on any ground.
@@ -97,15 +95,8 @@ def _paint(image: Picture, ids: IdMap, segments_info: Sequence[Segment], colors:
     return painted.round().astype(np.uint8)
 
 
-def _label(segment: Segment, metadata: Metadata | None) -> str:
-    text, _ = class_of_segment(segment, metadata)
-    if segment.get("iscrowd", 0):
-        text += " (crowd)"
-    return text + (f" {segment['score']:.2f}" if "score" in segment else "")
-
-
 def _innermost(mask: npt.NDArray[np.bool_]) -> Rectangle:
     """Return the pixel of a mask that is farthest from all that is not the mask."""
     distances = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(distances.argmax()), mask.shape)
-    return float(x), float(y), float(x) + 1, float(y) + 1
+    y, x = map(float, np.unravel_index(int(distances.argmax()), mask.shape))
+    return x, y, x + 1, y + 1

@@ -1,19 +1,16 @@
-"""Boxes, and masks where there are any, with fixed class colours."""
+"""Boxes, and masks where there are any, with fixed class colors."""
 
 import numpy as np
-import numpy.typing as npt
 from detectron2.utils.visualizer import VisImage
+from matplotlib.patheffects import withStroke
 
-from .colors import Color, class_colors, text_color
+from .colors import class_name_and_color, text_color
 from .detections import BoolArray, Detections
-from .labels import LabelVisualizer, class_names_of, fit_map
-
-_OUTLINE = 2.0  # points
-_RIM = 1.4  # points, both sides together
+from .labels import LabelVisualizer, fit_map, label_text
 
 
 class DetectionVisualizer(LabelVisualizer):
-    """Draws :class:`Detections`; class names and colours are the metadata's ``thing_classes`` and
+    """Draws :class:`Detections`; class names and colors are the metadata's ``thing_classes`` and
     ``thing_colors``.
     """
 
@@ -31,41 +28,23 @@ class DetectionVisualizer(LabelVisualizer):
         Returns:
             The picture so far.
         """
-        num_classes = int(detections.classes.max(initial=-1)) + 1
-        names = class_names_of(self.metadata, num_classes)
-        colors = class_colors(len(names), self.metadata.get("thing_colors", None))
         boxes = detections.boxes * factor
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         # Large boxes first, so that small ones and their labels stay on top.
-        order = np.argsort(-areas, kind="stable")
+        order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
+        looks = [class_name_and_color(self.metadata, index) for index in detections.classes.tolist()]
         if detections.masks is not None:
             for index in order:
                 mask = fit_map(detections.masks[index], self.output.height, self.output.width)
-                self.draw_binary_mask(
-                    mask.astype(np.uint8), colors[detections.classes[index]], alpha=0.45, area_threshold=0
-                )
-        # Rims of the other brightness, below all outlines, keep those visible on a ground of their colour.
-        for rim in (True, False):
-            for index in order:
-                color = colors[detections.classes[index]]
-                style = "-" if solid is None or solid[index] else "--"
-                self._outline(boxes[index], color, ":" if detections.crowd[index] else style, rim)
+                self.draw_binary_mask(mask, looks[index][1], alpha=0.45, area_threshold=0)
         for index in order:
-            label = names[detections.classes[index]]
-            if detections.crowd[index]:
-                label += " (crowd)"
-            if detections.scores is not None:
-                label += f" {detections.scores[index]:.2f}"
-            self.draw_label(label, tuple(boxes[index].tolist()), colors[detections.classes[index]])
+            name, color = looks[index]
+            crowd, box = bool(detections.crowd[index]), tuple(boxes[index].tolist())
+            style = ":" if crowd else "-" if solid is None or solid[index] else "--"
+            self.draw_box(box, alpha=1, edge_color=color, line_style=style)
+            # A rim of the other brightness keeps the outline visible on a ground of its color.
+            outline = self.output.ax.patches[-1]
+            rim = withStroke(linewidth=outline.get_linewidth() + 1.4, foreground=text_color(color), alpha=0.6)
+            outline.set_path_effects([rim])
+            score = None if detections.scores is None else float(detections.scores[index])
+            self.draw_label(label_text(name, crowd, score), box, color)
         return self.output
-
-    def _outline(self, box: npt.NDArray[np.float64], color: Color, style: str, rim: bool) -> None:
-        edge = text_color(color) if rim else color
-        self.draw_box(tuple(box), alpha=0.6 if rim else 1.0, edge_color=edge, line_style=style)
-        patch = self.output.ax.patches[-1]
-        patch.set_linewidth(_OUTLINE + _RIM if rim else _OUTLINE)
-        if style != "-":
-            # Dashes are measured in line widths; those of rim and outline must coincide.
-            unit = _OUTLINE / patch.get_linewidth()
-            dashes = (3.0, 1.6) if style == "--" else (1.0, 1.0)
-            patch.set_linestyle((0, tuple(length * unit for length in dashes)))

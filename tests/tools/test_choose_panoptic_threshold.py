@@ -14,7 +14,7 @@ from detr_d2.evaluation import PanopticQuality
 from detr_d2.modeling.inference import Inference, Sizes
 from detr_d2.tools import choose_panoptic_threshold
 from detr_d2.tools.choose_panoptic_threshold import main
-from detr_d2.tools.inference import load_config
+from detr_d2.tools.predictor import inference_config
 
 from .conftest import Project
 
@@ -83,7 +83,7 @@ def test_each_row_is_the_quality_of_the_model_with_that_threshold(panoptic_proje
     expected = []
     for threshold in THRESHOLDS:
         opts = ["MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD", str(threshold)]
-        cfg = load_config(panoptic_project.config, opts, panoptic_project.weights, "cpu")
+        cfg = inference_config(panoptic_project.config, opts, panoptic_project.weights, "cpu")
         expected.append(quality(HalfKnowing(cfg), name, images=3))
     assert [[float(row[i]) for i in (1, 4, 5)] for row in rows] == [
         pytest.approx(row, abs=1e-3) for row in expected

@@ -14,7 +14,7 @@ from PIL import Image
 
 from detr_d2.data import DataError, load_dataset
 from detr_d2.tools.draw_predictions import choose_records, main, panoptic_sample
-from detr_d2.tools.inference import ImagePredictor, class_metadata, in_numbers_of, load_config
+from detr_d2.tools.predictor import ImagePredictor, class_metadata, in_numbers_of, inference_config
 
 from .conftest import GROUNDS, Project
 
@@ -69,7 +69,7 @@ def test_a_lower_threshold_draws_more(project: Project, tmp_path: Path) -> None:
 
 def test_predictions_are_those_of_detectron2s_predictor(project: Project) -> None:
     """A 64 x 48 image resized to 85 x 64 in both: the truncated and the rounded longer side agree."""
-    cfg = load_config(project.config, (), project.weights)
+    cfg = inference_config(project.config, (), project.weights)
     ours = ImagePredictor(cfg)({"file_name": project.images[0], "height": 48, "width": 64})["instances"]
     image = np.asarray(Image.open(project.images[0]))[:, :, ::-1]
     theirs = DefaultPredictor(cfg)(image)["instances"]
@@ -123,12 +123,12 @@ def test_an_absent_gpu_is_an_error(
 
 
 def test_class_names_come_from_the_checkpoint_then_from_a_data_set(project: Project, tmp_path: Path) -> None:
-    cfg = load_config(project.config, (), project.weights)
+    cfg = inference_config(project.config, (), project.weights)
     assert ImagePredictor(cfg).class_names == []
     assert list(class_metadata(cfg).thing_classes) == ["ant", "bee", "cat"]
     checkpoint = torch.load(project.weights)
     torch.save({**checkpoint, "metadata": {"thing_classes": ["x", "y", "z"]}}, tmp_path / "named.pth")
-    named = load_config(project.config, (), str(tmp_path / "named.pth"))
+    named = inference_config(project.config, (), str(tmp_path / "named.pth"))
     names = ImagePredictor(named).class_names
     assert names == ["x", "y", "z"]
     assert list(class_metadata(named, names).thing_classes) == ["x", "y", "z"]
@@ -136,7 +136,7 @@ def test_class_names_come_from_the_checkpoint_then_from_a_data_set(project: Proj
 
 def test_names_of_stuff_come_from_the_checkpoint_too(panoptic_project: Project, tmp_path: Path) -> None:
     """A data set's colours are used where it has the same classes, of both kinds."""
-    cfg = load_config(panoptic_project.config, (), panoptic_project.weights)
+    cfg = inference_config(panoptic_project.config, (), panoptic_project.weights)
     registered = MetadataCatalog.get(panoptic_project.dataset)
     own = list(registered.thing_classes)
     assert class_metadata(cfg, own, own) is registered
@@ -193,7 +193,7 @@ def test_a_panoptic_models_segments_are_drawn_beside_the_panoptic_ground_truth(
 def test_a_panoptic_models_segments_are_those_of_detectron2s_predictor_and_its_visualizer_shows_them(
     panoptic_project: Project,
 ) -> None:
-    cfg = load_config(panoptic_project.config, (), panoptic_project.weights)
+    cfg = inference_config(panoptic_project.config, (), panoptic_project.weights)
     record = {"file_name": panoptic_project.images[0], "height": 64, "width": 64, "image_id": 1}
     ours, segments = ImagePredictor(cfg)(record)["panoptic_seg"]
     image = np.asarray(Image.open(panoptic_project.images[0]))

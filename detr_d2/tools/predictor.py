@@ -1,8 +1,10 @@
-"""What the commands that run a trained model share: configuration, weights, predictions of single images."""
+"""What the commands that run a trained model on images share: arguments, config, weights, predictions."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
+from PIL import Image
 from torch import nn
 
 from ..checkpoint import DetrCheckpointer
@@ -21,13 +24,43 @@ from ..data.dataset_mapper import build_mapper
 from ..data.images import read_image, reading_options
 from ..engine.classes import category_numbers
 from ..engine.setup import check_device, read_config
-from ..errors import UserError
+from ..errors import UserError, named
 from ..modeling.build import check_mask_config, thing_classes
 
 Record = dict[str, Any]
 
 
-def load_config(
+def model_parser(description: str, prog: str | None = None) -> argparse.ArgumentParser:
+    """A parser of the arguments that name a model."""
+    parser = argparse.ArgumentParser(prog, description=description)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
+    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
+    return parser
+
+
+def check_score(option: str, score: float) -> None:
+    """Refuse a score threshold that is not from 0 to 1."""
+    if not 0 <= score <= 1:
+        raise UserError(f"{option} must be from 0 to 1, not {score}")
+
+
+def write_picture(picture: np.ndarray, file: str | Path) -> None:
+    """Write an image file, and the folder that it is in.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        file: what ``--output`` names.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with named(f"--output {file}"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(file)
+
+
+def inference_config(
     config_file: str, opts: Sequence[str] = (), weights: str | None = None, device: str | None = None
 ) -> CfgNode:
     """Read a config for inference and register its data sets.
