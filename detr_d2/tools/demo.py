@@ -16,14 +16,7 @@ from PIL import Image
 from ..errors import UserError
 from ..visualization import DetectionVisualizer, Picture, detections_from_instances, draw_segments, fit_image
 from .command import run_command
-from .predictor import (
-    ImagePredictor,
-    check_score,
-    class_metadata,
-    inference_config,
-    model_parser,
-    write_picture,
-)
+from .predictor import ImagePredictor, class_metadata, inference_config, model_parser, write_picture
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,13 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--input", nargs="+", required=True, metavar="IMAGE", help=images)
     output = "folder to write to; or, for one input, an image file"
     parser.add_argument("--output", required=True, metavar="PATH", help=output)
-    score = (
-        "lowest score of the objects that are drawn (default: 0.5); segments of a panoptic model have "
-        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
-    )
-    parser.add_argument(
-        "--confidence", "--confidence-threshold", type=float, default=0.5, metavar="S", help=score
-    )
+    score = "lowest score of objects (default: 0.5); segments have MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
+    names = "--confidence", "--confidence-threshold"
+    parser.add_argument(*names, type=float, default=0.5, metavar="S", help=score)
     opts = "changes to the config; comes last"
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help=opts)
     return parser
@@ -86,7 +75,8 @@ def draw(args: argparse.Namespace) -> None:
         UserError: an argument cannot be used.
         DataError: an input cannot be read as an image.
     """
-    check_score("--confidence", args.confidence)
+    if not 0 <= args.confidence <= 1:
+        raise UserError(f"--confidence must be from 0 to 1, not {args.confidence}")
     planned = plan_outputs(args.input, args.output)
     cfg = inference_config(args.config_file, args.opts, args.weights, args.device)
     predict = ImagePredictor(cfg)
@@ -117,14 +107,13 @@ def draw_result(
         The picture, (h, w, 3) RGB, and how much was found, in words.
     """
     size = max(*image.shape[:2], 640)
-    label_size = max(9.0, size / 90)
     if "panoptic_seg" in result:
         ids, segments = result["panoptic_seg"]
-        picture = draw_segments(image, ids.numpy(), segments, metadata, size, label_size)
+        picture = draw_segments(image, ids.numpy(), segments, metadata, size)
         return picture, f"{len(segments)} segments"
     detections = detections_from_instances(result["instances"], confidence)
     canvas, factor = fit_image(image, size)
-    visualizer = DetectionVisualizer(canvas, metadata, label_size)
+    visualizer = DetectionVisualizer(canvas, metadata)
     return visualizer.draw_detections(detections, factor).get_image(), f"{len(detections)} objects"
 
 

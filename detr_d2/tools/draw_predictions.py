@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,19 @@ from PIL import Image
 
 from ..data import load_dataset
 from ..data.masks import rasterise
-from ..data.segment_map import read_segment_ids
-from ..errors import DataError, UserError
-from ..evaluation.panoptic_quality import PanopticQuality, SegmentError
+from ..data.segment_map import read_listed_ids
+from ..errors import UserError
+from ..evaluation.panoptic_quality import PanopticQuality
 from ..visualization import (
     PanelSample,
     PanopticSample,
-    Picture,
     detections_from_instances,
     detections_from_record,
     draw_panel,
-    draw_panoptic_panel,
     summarise,
 )
 from .command import run_command
-from .predictor import (
-    ImagePredictor,
-    Record,
-    check_score,
-    in_numbers_of,
-    inference_config,
-    model_parser,
-    write_picture,
-)
+from .predictor import ImagePredictor, Record, in_numbers_of, inference_config, model_parser, write_picture
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,10 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", metavar="NAME", help="data set (default: the first of DATASETS.TEST)")
     parser.add_argument("--num-images", type=int, default=8, metavar="N", help="images (default: 8)")
-    score = (
-        "lowest score that is drawn (default: 0.7); segments of a panoptic model have "
-        "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
-    )
+    score = "lowest score of objects (default: 0.7); segments have MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
     parser.add_argument("--score-threshold", type=float, default=0.7, metavar="S", help=score)
     parser.add_argument("--seed", type=int, default=0, help="another seed, other images (default: 0)")
     size = "longer side of each image (default: 400)"
@@ -80,12 +68,13 @@ def draw(args: argparse.Namespace) -> None:
     """
     if args.num_images < 1:
         raise UserError(f"--num-images must be at least 1, not {args.num_images}")
-    check_score("--score-threshold", args.score_threshold)
+    if not 0 <= args.score_threshold <= 1:
+        raise UserError(f"--score-threshold must be from 0 to 1, not {args.score_threshold}")
     if Path(args.output).suffix.lower() not in Image.registered_extensions():
         raise UserError(f"--output must end in the name of an image format, such as .png: {args.output}")
     cfg = inference_config(args.config_file, args.opts, args.weights, args.device)
-    name = args.dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else None)
-    if name is None:
+    name = args.dataset or next(iter(cfg.DATASETS.TEST), "")
+    if not name:
         raise UserError("no data set: name one with --dataset (DATASETS.TEST is empty)")
     records = load_dataset(name)
     panoptic = cfg.MODEL.DETR.TEST.PANOPTIC_ON and "pan_seg_file_name" in records[0]
@@ -95,36 +84,25 @@ def draw(args: argparse.Namespace) -> None:
             "panoptic data set with --dataset, or add MODEL.DETR.TEST.INSTANCE_ON True"
         )
     predict = ImagePredictor(cfg)
-    metadata, pairs = MetadataCatalog.get(name), []
+    sample_of = panoptic_sample if panoptic else partial(detection_sample, args.score_threshold)
+    metadata, samples = MetadataCatalog.get(name), []
     chosen = choose_records(records, args.num_images, args.seed)
     for record in chosen:
         result = in_numbers_of(metadata, predict(record), predict.class_names, f"data set {name!r}")
-        pairs.append((record, predict.read_image(record["file_name"]), result))
-    subtitle = f"{len(chosen)} of {len(records)} images, drawn with seed {args.seed}"
-    subtitle = f"{os.path.basename(cfg.MODEL.WEIGHTS)} · {{}} · {subtitle}"
+        samples.append(sample_of(record, predict.read_image(record["file_name"]), result))
+    shown = f"predictions with a score of at least {args.score_threshold:g}"
     if panoptic:
-        threshold = cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD
-        picture = draw_panoptic_panel(
-            [panoptic_sample(*pair) for pair in pairs],
-            metadata,
-            f"{name}: panoptic ground truth and prediction",
-            subtitle.format(f"queries with a score above {threshold:g}"),
-            args.image_size,
-        )
-    else:
-        picture = draw_panel(
-            [detection_sample(*pair, args.score_threshold) for pair in pairs],
-            metadata,
-            f"{name}: ground truth beside predictions",
-            subtitle.format(f"predictions with a score of at least {args.score_threshold:g}"),
-            args.image_size,
-        )
+        shown = f"queries with a score above {cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD:g}"
+    drawn = f"{len(chosen)} of {len(records)} images, drawn with seed {args.seed}"
+    subtitle = f"{os.path.basename(cfg.MODEL.WEIGHTS)} · {shown} · {drawn}"
+    title = f"{name}: ground truth beside predictions"
+    picture = draw_panel(samples, metadata, title, subtitle, args.image_size)
     write_picture(picture, args.output)
     print(f"Wrote {args.output} ({picture.shape[1]} x {picture.shape[0]} pixels).")
 
 
 def detection_sample(
-    record: Record, image: Picture, result: dict[str, Any], score_threshold: float
+    score_threshold: float, record: Record, image: np.ndarray, result: dict[str, Any]
 ) -> PanelSample:
     """A record's boxes beside a model's on its RGB image; with masks on both sides where both have them."""
     predictions = detections_from_instances(result["instances"], score_threshold)
@@ -132,25 +110,23 @@ def detection_sample(
     if predictions.masks is not None:
         size = record["height"], record["width"]
         with suppress(ValueError):  # there are no annotations, or one has no mask
-            masks = np.stack([rasterise(a.get("segmentation"), *size) for a in record["annotations"]])
+            masks = np.stack([rasterise(a.get("segmentation"), *size) for a in record.get("annotations", ())])
     truth = detections_from_record(record, masks)
     return PanelSample(image, os.path.basename(record["file_name"]), truth, predictions)
 
 
-def panoptic_sample(record: Record, image: Picture, result: dict[str, Any]) -> PanopticSample:
+def panoptic_sample(record: Record, image: np.ndarray, result: dict[str, Any]) -> PanopticSample:
     """A record's segments beside a model's, which are counted as panoptic quality counts them.
 
     Raises:
         DataError: an image or map cannot be read, or the map does not fit its segments; names the file.
     """
-    truth = read_segment_ids(record["pan_seg_file_name"]).astype(np.int64), record["segments_info"]
+    file, segments = record["pan_seg_file_name"], record["segments_info"]
+    listed = [segment["id"] for segment in segments]
+    truth = read_listed_ids(file, listed, *image.shape[:2]).astype(np.int64), segments
     prediction = result["panoptic_seg"][0].numpy(), result["panoptic_seg"][1]
-    classes = {s["category_id"]: s["isthing"] for _, segments in (truth, prediction) for s in segments}
-    quality = PanopticQuality(classes)
-    try:
-        quality.add(*truth, *prediction)
-    except SegmentError as error:
-        raise DataError(f"Segmentation map {record['pan_seg_file_name']}: {error}") from error
+    quality = PanopticQuality({s["category_id"]: s["isthing"] for s in (*segments, *prediction[1])})
+    quality.add(*truth, *prediction)
     found, missed, wrong = (int(counts.sum()) for counts in (quality.tp, quality.fn, quality.fp))
     summary = summarise("segment", found, found + missed, wrong)
     return PanopticSample(image, os.path.basename(record["file_name"]), truth, prediction, summary)

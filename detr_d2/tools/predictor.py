@@ -39,12 +39,6 @@ def model_parser(description: str, prog: str | None = None) -> argparse.Argument
     return parser
 
 
-def check_score(option: str, score: float) -> None:
-    """Refuse a score threshold that is not from 0 to 1."""
-    if not 0 <= score <= 1:
-        raise UserError(f"{option} must be from 0 to 1, not {score}")
-
-
 def write_picture(picture: np.ndarray, file: str | Path) -> None:
     """Write an image file, and the folder that it is in.
 

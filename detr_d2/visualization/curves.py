@@ -1,6 +1,6 @@
 """Curves of a training run: losses, average precision, learning rate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from .metrics_file import TrainingMetrics
 from .page import GREY, INK
 
-# Metric, label, color.
-_TOTAL = (("total_loss", "sum over all decoder layers", INK),)
-_TERMS = (("loss_ce", "class", "#e67e22"), ("loss_bbox", "L1", "#2980b9"), ("loss_giou", "GIoU", "#27ae60"))
-_PRECISION = (("bbox/AP", "AP", "#8e44ad"), ("bbox/AP50", "AP50", "#e84393"))
-_RATES = ("#16a085", "#d35400", "#2c3e50", "#7f8c8d")
+# Metrics, and how they are called in the picture.
+_TOTAL = {"total_loss": "sum over all decoder layers"}
+_TERMS = {"loss_ce": "class", "loss_bbox": "L1", "loss_giou": "GIoU"}
 
 Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], dict[str, Any]]  # x, y, its style
 
@@ -54,42 +52,36 @@ def draw_training_curves(metrics: TrainingMetrics, title: str = "Training") -> F
     figure = Figure(figsize=(13, 8.2), dpi=110, facecolor="white", layout=layout)
     figure.suptitle(title, x=0.012, ha="left", size=15, weight="bold", color=INK, parse_math=False)
     total, terms, precision, rates = figure.subplots(2, 2).flat
-    for axes, names, heading in (
-        (total, _TOTAL, "Total loss"),
-        (terms, _TERMS, "Loss terms of the last decoder layer, weighted"),
-    ):
-        curves = _losses(metrics, names)
-        # Single high values of the first iterations would press the rest of the curve flat.
-        highest = max((np.nanmax(y, initial=0.0) for _, y, style in curves if "label" in style), default=0)
-        _draw(axes, heading, curves, highest * 1.08 or 1.0, "no losses in the metrics file")
+    _draw(total, "Total loss", _losses(metrics, _TOTAL), "no losses in the metrics file")
+    heading = "Loss terms of the last decoder layer, weighted"
+    _draw(terms, heading, _losses(metrics, _TERMS), "no losses in the metrics file")
     nothing = "no evaluation in the metrics file\n(TEST.EVAL_PERIOD sets when the model is evaluated)"
-    _draw(precision, "Average precision of boxes (COCO)", _precision(metrics), 102, nothing)
-    _draw(rates, "Learning rate", _rates(metrics), None, "no learning rate in the metrics file")
-    rates.yaxis.set_major_formatter("{x:g}")
+    _draw(precision, "Average precision of boxes (COCO)", _precision(metrics), nothing)
+    _draw(rates, "Learning rate", _rates(metrics), "no learning rate in the metrics file")
     for axes in figure.axes:
         axes.set_xlim(0, (max(metrics.by_iteration) + 1) * 1.01)
     return figure
 
 
-def _losses(metrics: TrainingMetrics, names: Sequence[tuple[str, str, str]]) -> list[Curve]:
+def _losses(metrics: TrainingMetrics, names: Mapping[str, str]) -> list[Curve]:
     curves: list[Curve] = []
-    for name, label, color in names:
+    for index, (name, label) in enumerate(names.items()):
         steps, values = metrics.series(name)
         if len(steps):
             smoothed = smooth(values, radius=len(values) // 50)
-            curves.append((steps, values, {"color": color, "alpha": 0.25, "linewidth": 0.9}))
-            curves.append((steps, smoothed, {"color": color, "label": label}))
+            curves.append((steps, values, {"color": f"C{index}", "alpha": 0.25, "linewidth": 0.9}))
+            curves.append((steps, smoothed, {"color": f"C{index}", "label": label}))
     return curves
 
 
 def _precision(metrics: TrainingMetrics) -> list[Curve]:
     curves: list[Curve] = []
-    for name, label, color in _PRECISION:
-        steps, values = metrics.series(name)
+    for name in ("AP", "AP50"):
+        steps, values = metrics.series(f"bbox/{name}")
         if np.isfinite(values).any():
             best = int(np.nanargmax(values))
-            label += f": {values[-1]:.1f} at the end, best {values[best]:.1f} at {steps[best] + 1}"
-            curves.append((steps, values, {"color": color, "label": label, "marker": "o", "markersize": 4}))
+            label = f"{name}: {values[-1]:.1f} at the end, best {values[best]:.1f} at {steps[best] + 1}"
+            curves.append((steps, values, {"label": label, "marker": "o", "markersize": 4}))
     return curves
 
 
@@ -103,13 +95,11 @@ def _rates(metrics: TrainingMetrics) -> list[Curve]:
             label = name.removeprefix("lr/")
             _, _, style = curves.setdefault(steps.tobytes() + values.tobytes(), (steps, values, {}))
             style["label"] = f"{style['label']}, {label}" if style else label
-    for index, (_, _, style) in enumerate(curves.values()):
-        style["color"] = _RATES[index % len(_RATES)]
     return list(curves.values())
 
 
-def _draw(axes: Axes, title: str, curves: Sequence[Curve], highest: float | None, nothing: str) -> None:
-    """Draw one panel from 0 to ``highest``; with ``nothing`` written in it where there are no curves."""
+def _draw(axes: Axes, title: str, curves: Sequence[Curve], nothing: str) -> None:
+    """Draw one panel, with ``nothing`` written in it where there are no curves."""
     axes.set_title(title, loc="left", size=11.5, weight="bold", color=INK)
     axes.set_xlabel("iteration", color=GREY)
     axes.grid(axis="y", color="#e3e7ec", linewidth=0.9)
@@ -117,11 +107,14 @@ def _draw(axes: Axes, title: str, curves: Sequence[Curve], highest: float | None
     axes.tick_params(colors=GREY, length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#b8c0ca")
+    axes.yaxis.set_major_formatter("{x:g}")
     if not curves:
         axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.set_yticks([])
         return
     for steps, values, style in curves:
         axes.plot(steps, values, **{"linewidth": 1.9, **style})
-    axes.set_ylim(0, highest)
+    # Single high values, pale and without a label, would press the rest of the curve flat.
+    highest = max(np.nanmax(values, initial=0.0) for _, values, style in curves if "label" in style)
+    axes.set_ylim(0, 1.08 * highest or 1.0)
     axes.legend(frameon=False, labelcolor=INK, fontsize=10)

@@ -9,8 +9,6 @@ import numpy.typing as npt
 import torch
 from detectron2.structures import Boxes, BoxMode, Instances, pairwise_ioa, pairwise_iou
 
-from ..errors import UserError
-
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -44,28 +42,15 @@ def detections_from_record(record: Mapping[str, Any], masks: BoolArray | None = 
     A record without ``annotations`` gives no boxes.
 
     Args:
-        record: its ``annotations`` are read.
+        record: its ``annotations`` are read, which :func:`~detr_d2.data.load_dataset` has checked.
         masks: (N, H, W) of the annotations, to be drawn with the boxes.
-
-    Raises:
-        UserError: an annotation has no box or no class; the record's file and the annotation's
-            position are named.
     """
-    boxes, classes, crowd = [], [], []
-    for position, annotation in enumerate(record.get("annotations") or ()):
-        missing = [key for key in ("bbox", "bbox_mode", "category_id") if key not in annotation]
-        if missing:
-            raise UserError(
-                f"{record.get('file_name', 'record without file_name')}: annotation {position} has no "
-                f"{' and no '.join(missing)}; every annotation needs a box, its mode and a class"
-            )
-        boxes.append(BoxMode.convert(list(annotation["bbox"]), annotation["bbox_mode"], BoxMode.XYXY_ABS))
-        classes.append(annotation["category_id"])
-        crowd.append(bool(annotation.get("iscrowd", 0)))
+    annotations = record.get("annotations") or []
+    boxes = [BoxMode.convert(list(a["bbox"]), a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations]
     return Detections(
-        boxes=np.asarray(boxes, dtype=np.float64).reshape(-1, 4),
-        classes=np.asarray(classes, dtype=np.int64),
-        crowd=np.asarray(crowd, dtype=np.bool_),
+        np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        np.array([a["category_id"] for a in annotations], dtype=np.int64),
+        np.array([a.get("iscrowd", 0) for a in annotations], dtype=np.bool_),
         masks=masks,
     )
 
@@ -78,17 +63,14 @@ def detections_from_instances(instances: Instances, score_threshold: float) -> D
             device.
         score_threshold: in [0, 1].
     """
-    scores = instances.scores.detach().float().cpu().numpy().astype(np.float64)
-    boxes = instances.pred_boxes.tensor.detach().float().cpu().numpy().astype(np.float64)
-    classes = instances.pred_classes.detach().cpu().numpy().astype(np.int64)
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] >= score_threshold]
+    kept = instances[instances.scores >= score_threshold]
+    kept = kept[kept.scores.argsort(descending=True, stable=True)]
     return Detections(
-        boxes=boxes[order].reshape(-1, 4),
-        classes=classes[order],
-        crowd=np.zeros(len(order), dtype=np.bool_),
-        scores=scores[order],
-        masks=instances.pred_masks.cpu().numpy()[order] if instances.has("pred_masks") else None,
+        kept.pred_boxes.tensor.double().numpy(force=True),
+        kept.pred_classes.numpy(force=True),
+        np.zeros(len(kept), dtype=np.bool_),
+        kept.scores.double().numpy(force=True),
+        kept.pred_masks.numpy(force=True) if kept.has("pred_masks") else None,
     )
 
 
@@ -112,11 +94,9 @@ def match_detections(
     found, right = truth.crowd.copy(), np.zeros(len(predictions), dtype=np.bool_)
     if not len(truth) or not len(predictions):
         return found, right
-    truth_boxes, predicted_boxes = (
-        Boxes(torch.from_numpy(detections.boxes).float()) for detections in (truth, predictions)
-    )
-    iou = pairwise_iou(truth_boxes, predicted_boxes).numpy()  # N x M
-    inside = pairwise_ioa(truth_boxes, predicted_boxes).numpy()  # N x M, over the prediction's area
+    boxes = Boxes(torch.from_numpy(truth.boxes)), Boxes(torch.from_numpy(predictions.boxes))
+    iou = pairwise_iou(*boxes).numpy()  # N x M
+    inside = pairwise_ioa(*boxes).numpy()  # N x M, over the prediction's area
     same_class = truth.classes[:, None] == predictions.classes[None, :]
     for column in range(len(predictions)):
         free = same_class[:, column] & ~found

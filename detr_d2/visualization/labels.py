@@ -54,16 +54,14 @@ def label_text(name: str, crowd: bool, score: float | None) -> str:
 class LabelVisualizer(Visualizer):
     """Detectron2's, on an image at its own resolution, with labels that avoid each other."""
 
-    def __init__(self, image: Picture, metadata: Metadata | None = None, label_size: float = 8.5) -> None:
+    def __init__(self, image: Picture, metadata: Metadata | None = None) -> None:
         """Start from an image.
 
         Args:
             image: (H, W, 3) RGB, already at the size at which it will be looked at (:func:`fit_image`).
             metadata: names and colors of the classes, all optional.
-            label_size: height of the labels' text in points; a point is 100 / 72 pixels.
         """
         super().__init__(image, metadata)
-        self._label_size = label_size
         self._labels = Boxes(torch.empty(0, 4))
 
     def draw_label(self, text: str, box: Rectangle, color: Color, inside: bool = False) -> None:
@@ -75,17 +73,9 @@ class LabelVisualizer(Visualizer):
             color: of the ground that the text is written on.
             inside: write it at the middle of the box, if there is room, instead of at its border.
         """
-        label = self.output.ax.text(
-            0,
-            0,
-            text,
-            size=self._label_size,
-            color=text_color(color),
-            verticalalignment="top",
-            bbox={"facecolor": color, "alpha": 0.92, "pad": _PADDING, "edgecolor": "none"},
-            zorder=10,
-            parse_math=False,
-        )
+        ground = {"facecolor": color, "alpha": 0.92, "pad": _PADDING, "edgecolor": "none"}
+        style = {"size": 0.85 * self._default_font_size, "color": text_color(color), "va": "top"}
+        label = self.output.ax.text(0, 0, text, bbox=ground, zorder=10, parse_math=False, **style)
         padding = _PADDING * self.output.dpi / 72
         size = label.get_window_extent(self.output.canvas.get_renderer()).size + 2 * padding
         (width, height), (x0, y0, x1, y1) = size, box

@@ -9,52 +9,45 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ..errors import UserError
 from .colors import Color
 from .labels import Picture
+
+Captioned = tuple[str, Picture]  # a line to write above a picture
 
 INK, GREY = "#1d2733", "#5f6b7a"
 
 # In pixels.
 _DPI = 100
 _MARGIN = 28
+_CELL = 120  # least width of a column, for its heading
 _GAP = 10  # between the pictures of one image
 _IMAGE_GAP = 36  # between two images of one row
 _TITLE, _NOTE, _HEADING, _CAPTION, _LEGEND = 30, 18, 34, 20, 22  # heights of lines
 
 
 def draw_page(
-    images: Sequence[Sequence[tuple[str, Picture]]],
+    images: Sequence[Sequence[Captioned]],
     headings: Sequence[str],
     title: str,
     notes: Sequence[str],
     legend: Sequence[tuple[str, Color]],
-    images_per_row: int | None = None,
 ) -> Picture:
     """Lay out a page.
 
     Args:
-        images: of each its pictures, as many as there are headings, with a line to write above it; long
-            lines lose their start.
+        images: at least one; of each its pictures, as many as there are headings. Long lines above them lose
+            their start.
         headings: of the columns of pictures.
         title: first line of the page.
         notes: lines below it, smaller. Long ones are wrapped, as the title is.
         legend: names and colors, drawn below the images.
-        images_per_row: by default 2, or 1 where there are fewer than four images.
 
     Returns:
         (height, width, 3) RGB.
-
-    Raises:
-        UserError: there are no images, or none in a row.
     """
-    if not images:
-        raise UserError("there are no images to draw: give at least one sample")
-    if images_per_row is not None and images_per_row < 1:
-        raise UserError(f"images_per_row must be at least 1, not {images_per_row}")
-    columns = min(images_per_row or (1 if len(images) < 4 else 2), len(images))
+    columns = 1 if len(images) < 4 else 2
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
-    cell = max(picture.shape[1] for pictures in images for _, picture in pictures)
+    cell = max(_CELL, *(picture.shape[1] for pictures in images for _, picture in pictures))
     heights = [_CAPTION + max(len(picture) for pictures in row for _, picture in pictures) for row in rows]
     step = len(headings) * (cell + _GAP) - _GAP + _IMAGE_GAP  # from an image to the next one of its row
     inner = columns * step - _IMAGE_GAP

@@ -2,23 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from detectron2.data import Metadata
 
+from ..errors import UserError
 from .colors import class_name_and_color
 from .detections import BoolArray, Detections, match_detections
 from .labels import Picture, fit_image
-from .page import draw_page
-from .segments import IdMap, Segment, class_of_segment, draw_segments
+from .page import Captioned, draw_page
+from .segments import IdMap, Segment, draw_segments, kind_of
 from .visualizer import DetectionVisualizer
 
-_DASHED = "dashed: object not found, or prediction without an object (same class, IoU of at least 0.5)"
-_SHADES = "shades of a color: things of one class; dark: no segment; found: same class and IoU above 0.5"
+# The legend has all classes of boxes where they are at most so many, else those in the picture.
+_FEW = 12
 
 
 @dataclass(frozen=True)
 class PanelSample:
-    """One image of the picture.
+    """One image of the picture, with boxes.
+
+    A dashed outline marks an object that no prediction found, and a prediction that found no object.
 
     Attributes:
         image: (H, W, 3) RGB.
@@ -27,15 +31,36 @@ class PanelSample:
         predictions: the objects to show, best first.
     """
 
+    headings: ClassVar = ("Ground truth", "Predictions")
+    note: ClassVar = "dashed: not found, or prediction without an object (same class, IoU of at least 0.5)"
+
     image: Picture
     name: str
     truth: Detections
     predictions: Detections
 
+    def pictures(self, metadata: Metadata | None, size: int) -> list[Captioned]:
+        """Ground truth and predictions, ``size`` pixels at the longer side."""
+        image, factor = fit_image(self.image, size)
+        found, right = match_detections(self.truth, self.predictions)
+
+        def draw(detections: Detections, solid: BoolArray) -> Picture:
+            return DetectionVisualizer(image, metadata).draw_detections(detections, factor, solid).get_image()
+
+        real = ~self.truth.crowd
+        summary = summarise("object", int(found[real].sum()), int(real.sum()), int((~right).sum()))
+        return [(self.name, draw(self.truth, found)), (summary, draw(self.predictions, right))]
+
+    def classes(self, metadata: Metadata | None) -> set[tuple[str, int]]:
+        """Kind and index of the classes to explain."""
+        number = len(getattr(metadata, "thing_classes", None) or ())
+        drawn = {*self.truth.classes.tolist(), *self.predictions.classes.tolist()}
+        return {("thing", index) for index in drawn.union(range(number if number <= _FEW else 0))}
+
 
 @dataclass(frozen=True)
 class PanopticSample:
-    """One image of the panoptic picture.
+    """One image of the picture, with segments.
 
     Attributes:
         image: (H, W, 3) RGB.
@@ -45,108 +70,63 @@ class PanopticSample:
         summary: shown above the prediction.
     """
 
+    headings: ClassVar = ("Image", "Ground truth", "Prediction")
+    note: ClassVar = "shades: things of one class; dark: no segment; found: same class, IoU above 0.5"
+
     image: Picture
     name: str
     truth: tuple[IdMap, Sequence[Segment]]
     prediction: tuple[IdMap, Sequence[Segment]]
     summary: str = ""
 
+    def pictures(self, metadata: Metadata | None, size: int) -> list[Captioned]:
+        """Image, ground truth and prediction, ``size`` pixels at the longer side."""
+        truth, prediction = (
+            draw_segments(self.image, *side, metadata, size) for side in (self.truth, self.prediction)
+        )
+        return [(self.name, fit_image(self.image, size)[0]), ("", truth), (self.summary, prediction)]
+
+    def classes(self, metadata: Metadata | None) -> set[tuple[str, int]]:
+        """Kind and index of the classes to explain."""
+        return {(kind_of(s), s["category_id"]) for _, side in (self.truth, self.prediction) for s in side}
+
 
 def draw_panel(
-    samples: Sequence[PanelSample],
+    samples: Sequence[PanelSample | PanopticSample],
     metadata: Metadata | None = None,
     title: str = "Ground truth beside predictions",
     subtitle: str = "",
     image_size: int = 400,
-    images_per_row: int | None = None,
 ) -> Picture:
-    """Draw ground truth (left) beside predictions (right) for every sample.
-
-    A dashed outline marks an object that no prediction found, and a prediction that found no object
-    (same class, IoU of at least 0.5). The legend has all classes where they are few, else those in the
-    picture.
+    """Draw ground truth beside predictions for every sample.
 
     Args:
-        samples: at least one.
+        samples: at least one, all of one kind.
         metadata: class names and colors of the data set.
         title: first line of the picture.
         subtitle: second line, smaller; long ones are wrapped.
         image_size: pixels of the longer side of every image in the picture; small images are enlarged.
-        images_per_row: by default 2, or 1 where there are fewer than four images.
 
     Returns:
         (height, width, 3) RGB.
 
     Raises:
-        UserError: there are no samples, or a size is not positive.
+        UserError: there are no samples, or the size is too small.
     """
-    number = len(getattr(metadata, "thing_classes", None) or ())
-    drawn = [index for s in samples for d in (s.truth, s.predictions) for index in d.classes.tolist()]
-    shown = sorted({*drawn, *range(number if number <= 12 else 0)})
+    if not samples:
+        raise UserError("there are no images to draw: give at least one sample")
+    classes = {entry for sample in samples for entry in sample.classes(metadata)}
+    things_first = sorted(classes, key=lambda entry: (entry[0] != "thing", entry[1]))
     return draw_page(
-        [_draw_pair(sample, metadata, image_size) for sample in samples],
-        ["Ground truth", "Predictions"],
+        [sample.pictures(metadata, image_size) for sample in samples],
+        samples[0].headings,
         title,
-        [subtitle, _DASHED],
-        [class_name_and_color(metadata, index) for index in shown],
-        images_per_row,
+        [subtitle, samples[0].note],
+        [class_name_and_color(metadata, index, kind) for kind, index in things_first],
     )
-
-
-def _draw_pair(sample: PanelSample, metadata: Metadata | None, size: int) -> list[tuple[str, Picture]]:
-    image, factor = fit_image(sample.image, size)
-    found, right = match_detections(sample.truth, sample.predictions)
-
-    def draw(detections: Detections, solid: BoolArray) -> Picture:
-        visualizer = DetectionVisualizer(image, metadata)
-        picture: Picture = visualizer.draw_detections(detections, factor, solid).get_image()
-        return picture
-
-    real = ~sample.truth.crowd
-    summary = summarise("object", int(found[real].sum()), int(real.sum()), int((~right).sum()))
-    return [(sample.name, draw(sample.truth, found)), (summary, draw(sample.predictions, right))]
 
 
 def summarise(what: str, found: int, there: int, wrong: int) -> str:
     """Say in a few words how well an image was predicted; ``what`` is in the singular."""
     text = f"found {found} of {there}" if there else f"no {what}s"
     return text + (f", {wrong} wrong" if wrong else "")
-
-
-def draw_panoptic_panel(
-    samples: Sequence[PanopticSample],
-    metadata: Metadata | None = None,
-    title: str = "Panoptic ground truth beside predictions",
-    subtitle: str = "",
-    image_size: int = 400,
-    images_per_row: int | None = None,
-) -> Picture:
-    """Draw image, ground truth and prediction side by side for every sample.
-
-    Args:
-        samples: at least one.
-        metadata, title, subtitle, image_size, images_per_row: as of :func:`draw_panel`.
-
-    Returns:
-        (height, width, 3) RGB.
-
-    Raises:
-        UserError: there are no samples, or a size is not positive.
-    """
-    segments = [segment for s in samples for _, side in (s.truth, s.prediction) for segment in side]
-    shown = {(not s["isthing"], s["category_id"]): class_of_segment(s, metadata) for s in segments}
-    return draw_page(
-        [
-            [
-                (sample.name, fit_image(sample.image, image_size)[0]),
-                ("", draw_segments(sample.image, *sample.truth, metadata, image_size)),
-                (sample.summary, draw_segments(sample.image, *sample.prediction, metadata, image_size)),
-            ]
-            for sample in samples
-        ],
-        ["Image", "Ground truth", "Prediction"],
-        title,
-        [subtitle, _SHADES],
-        [shown[key] for key in sorted(shown)],
-        images_per_row,
-    )

@@ -24,7 +24,6 @@ def draw_segments(
     segments_info: Sequence[Segment],
     metadata: Metadata | None = None,
     size: int = 400,
-    label_size: float = 8.5,
 ) -> Picture:
     """Color an image by its segments, with their borders and names.
 
@@ -38,7 +37,6 @@ def draw_segments(
             and ``iscrowd`` are shown where they are there.
         metadata: ``thing_classes``, ``stuff_classes``, ``thing_colors`` and ``stuff_colors``, all optional.
         size: pixels of the longer side of the result; small images are enlarged.
-        label_size: height of the names in points; a point is 100 / 72 pixels.
 
     Returns:
         (h, w, 3) RGB.
@@ -47,11 +45,11 @@ def draw_segments(
     ids = fit_map(ids, *fitted.shape[:2])
     masks = [ids == segment["id"] for segment in segments_info]
     colors = segment_colors(segments_info, metadata)
-    visualizer = LabelVisualizer(_paint(fitted, ids, masks, colors), metadata, label_size)
+    visualizer = LabelVisualizer(_paint(fitted, ids, masks, colors), metadata)
     # Large segments first, so that the labels of small ones stay on top.
     for index in np.argsort([-mask.sum() for mask in masks], kind="stable"):
         segment = segments_info[index]
-        name, _ = class_of_segment(segment, metadata)
+        name, _ = _class_of(segment, metadata)
         text = label_text(name, bool(segment.get("iscrowd", 0)), segment.get("score"))
         if masks[index].any():
             visualizer.draw_label(text, _innermost(masks[index]), colors[index], inside=True)
@@ -59,11 +57,9 @@ def draw_segments(
     return picture
 
 
-def class_of_segment(segment: Segment, metadata: Metadata | None = None) -> tuple[str, Color]:
-    """Return the name and the color of a segment's class."""
-    return class_name_and_color(
-        metadata, int(segment["category_id"]), "thing" if segment["isthing"] else "stuff"
-    )
+def kind_of(segment: Segment) -> str:
+    """Return "thing" or "stuff"."""
+    return "thing" if segment["isthing"] else "stuff"
 
 
 def segment_colors(segments_info: Sequence[Segment], metadata: Metadata | None = None) -> list[Color]:
@@ -71,12 +67,16 @@ def segment_colors(segments_info: Sequence[Segment], metadata: Metadata | None =
     colors: list[Color] = []
     things: list[int] = []
     for segment in segments_info:
-        _, color = class_of_segment(segment, metadata)
+        _, color = _class_of(segment, metadata)
         if segment["isthing"]:
             color = instance_color(color, things.count(segment["category_id"]))
             things.append(segment["category_id"])
         colors.append(color)
     return colors
+
+
+def _class_of(segment: Segment, metadata: Metadata | None) -> tuple[str, Color]:
+    return class_name_and_color(metadata, segment["category_id"], kind_of(segment))
 
 
 def _paint(

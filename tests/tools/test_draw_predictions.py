@@ -214,7 +214,7 @@ def test_a_segmentation_map_that_does_not_fit_its_segments_is_named(panoptic_pro
     result = {"panoptic_seg": (ids, [{"id": 1, "category_id": 0, "isthing": True}])}
     image = np.zeros((record["height"], record["width"], 3), dtype=np.uint8)
     assert panoptic_sample(record, image, result).name == os.path.basename(record["file_name"])
-    with pytest.raises(DataError, match=f"{record['pan_seg_file_name']}: .*which is not listed"):
+    with pytest.raises(DataError, match=record["pan_seg_file_name"]):
         panoptic_sample({**record, "segments_info": record["segments_info"][1:]}, image, result)
 
 

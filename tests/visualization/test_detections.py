@@ -1,7 +1,6 @@
 """Boxes for pictures: reading records and predictions, and matching them."""
 
 import numpy as np
-import pytest
 import torch
 from detectron2.structures import Boxes, BoxMode, Instances
 
@@ -39,12 +38,6 @@ def test_boxes_of_a_record_become_corners_whatever_their_mode() -> None:
 def test_record_without_annotations_has_no_boxes() -> None:
     assert detections_from_record({"file_name": "a.jpg"}).boxes.shape == (0, 4)
     assert detections_from_record({"file_name": "a.jpg", "annotations": []}).boxes.shape == (0, 4)
-
-
-def test_annotation_without_a_box_is_named() -> None:
-    record = {"file_name": "folder/a.jpg", "annotations": [{"category_id": 1}]}
-    with pytest.raises(ValueError, match=r"folder/a\.jpg: annotation 0 has no bbox and no bbox_mode"):
-        detections_from_record(record)
 
 
 def test_predictions_at_or_above_the_threshold_are_kept_best_first() -> None:

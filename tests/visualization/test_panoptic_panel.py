@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from detectron2.data import Metadata
 
-from detr_d2.visualization import PanopticSample, draw_panoptic_panel, draw_segments, fit_image
+from detr_d2.visualization import PanopticSample, draw_panel, draw_segments, fit_image
 
 METADATA = Metadata(
     thing_classes=["ball", "sky", "sea"],
@@ -35,7 +35,7 @@ def positions(page: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
 
 def test_image_truth_and_prediction_of_every_sample_are_side_by_side() -> None:
     samples = [make_sample(seed) for seed in range(3)]
-    page = draw_panoptic_panel(samples, METADATA, image_size=128)
+    page = draw_panel(samples, METADATA, image_size=128)
     tops = []
     for sample in samples:
         pictures = [
@@ -51,11 +51,11 @@ def test_image_truth_and_prediction_of_every_sample_are_side_by_side() -> None:
 
 
 def test_the_legend_has_the_classes_that_are_shown() -> None:
-    page = draw_panoptic_panel([make_sample(0)], METADATA, image_size=128)
+    page = draw_panel([make_sample(0)], METADATA, image_size=128)
     for color, shown in zip(METADATA.thing_colors, (True, True, False), strict=True):
         assert ((page == color).all(axis=2).sum() > 100) == shown
 
 
 def test_no_images_is_an_error() -> None:
     with pytest.raises(ValueError, match="no images to draw"):
-        draw_panoptic_panel([])
+        draw_panel([])
