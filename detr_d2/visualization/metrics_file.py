@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import MissingFileError, UserError
+from ..errors import UserError, named
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,19 +47,16 @@ def read_metrics(path: str | Path) -> TrainingMetrics:
 
     Raises:
         MissingFileError: there is no such file.
-        UserError: no line of the file holds metrics.
+        UserError: it cannot be read, or no line of it holds metrics.
     """
     file = Path(path)
     if file.is_dir():
         file = file / "metrics.json"
-    if not file.is_file():
-        raise MissingFileError(
-            f"{file} does not exist: give the OUTPUT_DIR of a training run, or its metrics.json "
-            "(it is first written after 20 iterations)"
-        )
+    with named(str(file)):
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     by_iteration: dict[int, dict[str, float]] = {}
     broken: list[int] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         metrics = _parse(line)
         if metrics is None and line.strip():
             broken.append(number)
@@ -77,8 +74,8 @@ def read_metrics(path: str | Path) -> TrainingMetrics:
             "as Detectron2's JSONWriter writes it"
         )
     if broken:
-        lines = ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else "")
-        _LOGGER.warning("%s: %d line(s) cut off or unreadable and left out: %s", file, len(broken), lines)
+        numbers = ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else "")
+        _LOGGER.warning("%s: %d line(s) cut off or unreadable and left out: %s", file, len(broken), numbers)
     return TrainingMetrics(by_iteration, tuple(broken))
 
 

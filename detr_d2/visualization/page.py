@@ -22,7 +22,7 @@ _MARGIN = 28
 _CELL = 120  # least width of a column, for its heading
 _GAP = 10  # between the pictures of one image
 _IMAGE_GAP = 36  # between two images of one row
-_TITLE, _NOTE, _HEADING, _CAPTION, _LEGEND = 30, 18, 34, 20, 22  # heights of lines
+_TITLE, _NOTE, _HEADING, _CAPTION, _LEGEND = 26, 18, 38, 20, 22  # heights of lines
 
 
 def draw_page(
@@ -51,8 +51,8 @@ def draw_page(
     heights = [_CAPTION + max(len(picture) for pictures in row for _, picture in pictures) for row in rows]
     step = len(headings) * (cell + _GAP) - _GAP + _IMAGE_GAP  # from an image to the next one of its row
     inner = columns * step - _IMAGE_GAP
-    titles = textwrap.wrap(title, inner // 13) or [""]
-    lines = [line for note in notes for line in textwrap.wrap(note, inner // 7)]
+    titles = textwrap.wrap(title, inner // 14) or [""]
+    lines = [line for note in notes for line in textwrap.wrap(note, inner // 8)]
     top = _MARGIN + _TITLE * len(titles) + _NOTE * len(lines) + _HEADING
     longest = max((len(name) for name, _ in legend), default=0)
     legend_columns = max(1, inner // (50 + 8 * longest))
@@ -67,14 +67,14 @@ def draw_page(
         figure.text(x, height - y, text, transform=None, va="top", parse_math=False, **style)
 
     write(_MARGIN, _MARGIN, "\n".join(titles), 15, weight="bold")
-    write(_MARGIN, top - _HEADING - _NOTE * len(lines), "\n".join(lines), 9.5, GREY)
+    write(_MARGIN, top - _HEADING - _NOTE * len(lines) + 4, "\n".join(lines), 9.5, GREY)
     y = top
     for row, row_height in zip(rows, heights, strict=True):
         for index, (caption, picture) in enumerate(part for pictures in row for part in pictures):
             column, part = divmod(index, len(headings))
             x = _MARGIN + column * step + part * (cell + _GAP)
             if y == top:
-                write(x, top - _HEADING + 8, headings[part], 11.5, weight="bold")
+                write(x, top - _HEADING + 12, headings[part], 11.5, weight="bold")
             write(x, y, _shorten(caption, cell // 7), 8.5, GREY)
             figure.figimage(picture, x, height - y - _CAPTION - len(picture))
         y += row_height + 2 * _GAP

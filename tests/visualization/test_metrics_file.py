@@ -107,6 +107,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_metrics(tmp_path)
 
 
+def test_a_line_that_lost_its_start_is_left_out(tmp_path: Path) -> None:
+    file = write(tmp_path / "m.json", {"iteration": 20, "loss": 6.0}, '"iteration": 40, "loss": 5.0}\n')
+    metrics = read_metrics(file)
+    assert metrics.by_iteration == {20: {"loss": 6.0}}
+    assert metrics.broken_lines == (2,)
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", "not json\n", "[1, 2]\n", '{"loss": 1.0}\n'])
 def test_a_file_without_metrics_is_an_error(tmp_path: Path, content: str) -> None:
     with pytest.raises(ValueError, match=r"m\.json holds no metrics"):

@@ -5,7 +5,7 @@ import pytest
 from detectron2.data import Metadata
 from scipy import ndimage
 
-from detr_d2.visualization import Detections, PanelSample, draw_panel
+from detr_d2.visualization import Detections, PanelSample, class_colors, draw_panel
 
 COLORS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30), (30, 200, 200)]
 
@@ -102,6 +102,31 @@ def test_names_may_hold_anything() -> None:
     names = ("$x_{", "a" * 300, "ü_%$#.png")
     for name in names:
         draw_panel([PanelSample(sample.image, name, sample.truth, sample.predictions)], title=name)
+
+
+@pytest.mark.parametrize("name", ["a$x_{", "_background_", "%", "two words"])
+def test_classes_may_have_any_name(name: str) -> None:
+    metadata = Metadata(thing_classes=[name], thing_colors=[(255, 0, 255)])
+    picture = draw_panel([make_sample(COLORS[0], boxes=1)], metadata, image_size=120)
+    assert (picture[-60:] == (255, 0, 255)).all(axis=2).sum() > 100, "in the legend"
+
+
+@pytest.mark.parametrize("size", [32, 64, 400])
+@pytest.mark.parametrize("number", [1, 12])
+def test_nothing_reaches_into_the_margins_and_the_legend_lies_below_the_images(
+    size: int, number: int
+) -> None:
+    metadata = Metadata(thing_classes=[f"class number {index}" for index in range(number)])
+    words = "Many words " * 20
+    picture = draw_panel([make_sample(COLORS[0])], metadata, title=words, subtitle=words, image_size=size)
+    drawn = (picture != 255).any(axis=2)
+    for side in (drawn[:20], drawn[-20:], drawn[:, :20], drawn[:, -20:]):
+        assert not side.any()
+    bottom = np.flatnonzero((picture == COLORS[0]).all(axis=2).any(axis=1)).max()
+    assert not drawn[bottom + 1 : bottom + 15].any()
+    legend = picture[bottom + 15 :].astype(int)
+    for color in class_colors(number):
+        assert (np.abs(legend - 255 * np.array(color)).max(axis=2) <= 1).sum() > 100
 
 
 def test_no_images_is_an_error() -> None:

@@ -93,6 +93,15 @@ def test_the_middle_of_a_segment_is_its_pixel_farthest_from_others() -> None:
     assert _innermost(mask)[:2] == (30, 20)
 
 
+def test_a_segment_that_the_map_has_not_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(LabelVisualizer, "draw_label", lambda self, text, *_, **__: written.append(text))
+    absent = {"id": 9, "isthing": True, "category_id": 1, "score": 0.9}
+    draw_segments(np.zeros((32, 64, 3), dtype=np.uint8), make_ids(), [*SEGMENTS, absent], METADATA)
+    assert "box 0.90" not in written
+    assert len(written) == len(SEGMENTS)
+
+
 def test_classes_without_names_and_colours_are_numbered() -> None:
     picture = draw_segments(np.zeros((32, 64, 3), dtype=np.uint8), make_ids(), SEGMENTS, None, size=320)
     assert picture.shape == (160, 320, 3)
