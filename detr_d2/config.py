@@ -62,9 +62,9 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.POSITION_IN_CONTENT = False
     # Object queries: the largest number of detections in an image.
     detr.NUM_OBJECT_QUERIES = 100
-    # Groups of that many queries in training, each matched by itself; inference keeps the first group.
-    # More groups supervise each image more often and converge earlier (Group DETR). 1 is published DETR.
-    detr.QUERY_GROUPS = 1
+    # How the queries attend to each other and to the image: one of detr_d2.modeling.DECODERS. "detr" is
+    # published DETR's.
+    detr.DECODER = "detr"
     # The backbone feature map that the transformer reads.
     detr.IN_FEATURE = "res5"
     # With MODEL.MASK_ON: backbone feature maps that the mask head adds to its own, from coarse to fine, each
@@ -89,15 +89,25 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.NO_OBJECT_WEIGHT = 0.1
     # True matches and supervises every decoder layer, False only the last one.
     detr.DEEP_SUPERVISION = True
-    # Weight of the same losses on the encoder's tokens, as if they were queries: helps models trained from
-    # scratch to find out where to look. Inference does not change. 0 is published DETR.
-    detr.ENCODER_LOSS_WEIGHT = 0.0
     # What the losses are divided by. "joint": counts over all processes and accumulated micro-batches,
     # so that N processes or N micro-batches equal one large batch. "per_process": the published rule,
     # where the class loss is a weighted mean over each process's own micro-batch.
     detr.LOSS_NORMALIZATION = "joint"
     # Every this many iterations class error and cardinality error go to the event storage; 0 never.
     detr.METRICS_PERIOD = 20
+
+    # Auxiliary supervision, in training alone: models converge earlier, inference does not change
+
+    # Which of detr_d2.modeling.AUXILIARIES; () is published DETR. "groups" has more queries, in groups that
+    # are each matched by themselves (Group DETR). "encoder" lets the heads read each object off the
+    # encoder's token at its center: helps models trained from scratch to find out where to look.
+    detr.AUXILIARY = ()
+    detr.GROUPS = CfgNode()
+    # With "groups": how many of NUM_OBJECT_QUERIES queries each, the one of inference counted.
+    detr.GROUPS.NUM = 11
+    detr.ENCODER = CfgNode()
+    # With "encoder": weight of its losses.
+    detr.ENCODER.LOSS_WEIGHT = 0.5
 
     # Hungarian matching: weights of the terms of the cost
 

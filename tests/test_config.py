@@ -112,7 +112,7 @@ def test_coco_mask_configs_train_the_published_mask_head_on_a_frozen_detector(
     cfg = load(CONFIGS / name)
     model = build_model(cfg)
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
-    assert model.num_classes == classes
+    assert model.criterion.num_classes == classes
     assert model.backbone.output_shape()["res5"].stride == stride
     trained = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {"bbox_attention", "mask_head"}
@@ -172,5 +172,5 @@ def test_the_parts_that_help_training_from_scratch_are_off_by_default() -> None:
     cfg = get_cfg()
     add_detr_config(cfg)
     detr = cfg.MODEL.DETR
-    assert (detr.POSITION_IN_CONTENT, detr.ENCODER_LOSS_WEIGHT, detr.QUERY_GROUPS) == (False, 0.0, 1)
+    assert (detr.POSITION_IN_CONTENT, detr.AUXILIARY, detr.DECODER) == (False, (), "detr")
     assert detr.POSITION_TEMPERATURE == 10000

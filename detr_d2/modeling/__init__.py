@@ -1,27 +1,45 @@
 """The model: tensors and Detectron2 structures in, tensors and Detectron2 structures out."""
 
+from .auxiliary import AUXILIARIES, Auxiliary
 from .criterion import LossWeights, SetCriterion
+from .decoders import DECODERS, Decoder, DecoderLayer
 from .detr import Detr
 from .inference import Inference
 from .mask_criterion import MaskCriterion
-from .matcher import HungarianMatcher, Matches
+from .matcher import HungarianMatcher
 from .normalizers import LossNormalizers
+from .queries import LearnedQueries
 from .resnet import build_detr_resnet_backbone, build_slim_resnet_backbone
 from .segmentation import BoxAttentionMaps, MaskHead
+from .structures import Decoded, Matches, Memory, Part, Prediction, Queries, Supervision
 from .targets import Targets
-from .transformer import Transformer
+from .transformer import Encoder, EncoderLayer, Transformer
 
 __all__ = [
+    "AUXILIARIES",
+    "DECODERS",
+    "Auxiliary",
     "BoxAttentionMaps",
+    "Decoded",
+    "Decoder",
+    "DecoderLayer",
     "Detr",
+    "Encoder",
+    "EncoderLayer",
     "HungarianMatcher",
     "Inference",
+    "LearnedQueries",
     "LossNormalizers",
     "LossWeights",
     "MaskCriterion",
     "MaskHead",
     "Matches",
+    "Memory",
+    "Part",
+    "Prediction",
+    "Queries",
     "SetCriterion",
+    "Supervision",
     "Targets",
     "Transformer",
     "build_detr_resnet_backbone",

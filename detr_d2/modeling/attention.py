@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from .structures import Part
 
 
 class MultiHeadAttention(nn.Module):
@@ -33,24 +36,35 @@ class MultiHeadAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        padding: Tensor | None = None,
+        parts: Sequence[Part] = (),
+    ) -> Tensor:
         """Attend.
 
         Args:
             query: (B, N, d).
             key, value: (B, S, d).
             padding: (B, S) bool, True on keys that nothing may attend to; None when there are none.
+            parts: of the rows, where they are queries that do not all see each other; see
+                :func:`attend_by_parts`.
 
         Returns:
             (B, N, d).
         """
-        q, k, v = self._project(query, key, value)
-        attend = None if padding is None else ~padding[:, None, None, :]  # B x 1 x 1 x S
-        out = _dot_product_attention(q, k, v, attend, self.dropout if self.training else 0.0)
-        return self.out_proj(out.transpose(1, 2).flatten(2))  # B x h x N x d/h -> B x N x d
+        q, k, v = self.project(query, key, value)
+        dropout = self.dropout if self.training else 0.0
+        if parts:
+            return self.out_proj(attend_by_parts(q, k, v, self.heads, parts, dropout))
+        hidden = None if padding is None else padding[:, None]
+        return self.out_proj(attend(q, k, v, self.heads, hidden, dropout))
 
-    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Project and split into heads: each (B, n, d) → (B, heads, n, d / heads)."""
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """To what :func:`attend` takes, (B, n, d) each."""
         weight, bias = self.in_proj_weight, self.in_proj_bias
         channels = weight.shape[1]
         if query is key:  # self-attention: one product for both
@@ -58,17 +72,70 @@ class MultiHeadAttention(nn.Module):
         else:
             q = F.linear(query, weight[:channels], bias[:channels])
             k = F.linear(key, weight[channels : 2 * channels], bias[channels : 2 * channels])
-        v = F.linear(value, weight[2 * channels :], bias[2 * channels :])
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return q, k, v
+        return q, k, F.linear(value, weight[2 * channels :], bias[2 * channels :])
 
 
-def _dot_product_attention(q: Tensor, k: Tensor, v: Tensor, attend: Tensor | None, dropout: float) -> Tensor:
-    """softmax(q·kᵀ / √d)·v over (B, h, n, d), where ``attend`` (broadcast to B, h, N, S) is True."""
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, hidden: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """softmax(q·kᵀ / √c)·v in each head, of projected queries, keys and values.
+
+    Args:
+        q: (B, N, heads · c), head after head.
+        k: (B, S, heads · c).
+        v: (B, S, heads · e); its heads may be of another width.
+        heads: number of heads.
+        hidden: (N, S) or (B, N or 1, S) bool, True where a query may not attend to a key; None hides
+            nothing and leaves PyTorch the fastest kernel.
+        dropout: probability to drop an attention weight.
+
+    Returns:
+        (B, N, heads · e).
+    """
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # B x heads x · x c
+    allowed = None if hidden is None else ~hidden[..., None, :, :]  # B x 1 x N x S
     if not (q.is_cpu and q.dtype == torch.bfloat16 and q.requires_grad):
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=attend, dropout_p=dropout)
-    # PyTorch's fused CPU kernel is 4 to 7 times slower backwards in bfloat16 than these products.
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # B x h x N x S
-    if attend is not None:
-        scores = scores.masked_fill(~attend, float("-inf"))
-    return F.dropout(scores.softmax(-1), dropout) @ v
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
+    else:  # PyTorch's fused CPU kernel is 4 to 7 times slower backwards in bfloat16 than these products.
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # B x heads x N x S
+        if allowed is not None:
+            scores = scores.masked_fill(~allowed, float("-inf"))
+        out = F.dropout(scores.softmax(-1), dropout) @ v
+    return out.transpose(1, 2).flatten(2)  # B x heads x N x e -> B x N x (heads · e)
+
+
+def attend_by_parts(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, parts: Sequence[Part], dropout: float = 0.0
+) -> Tensor:
+    """Self-attention in which each part's rows see what the part says, and no more.
+
+    Parts are attended to one after the other, and groups as if they were images: one mask over all rows
+    would cost the square of their number.
+
+    Args:
+        q, k: (B, Q, heads · c), see :func:`attend`.
+        v: (B, Q, heads · e).
+        heads: number of heads.
+        parts: of the Q rows, in their order.
+        dropout: probability to drop an attention weight.
+
+    Returns:
+        (B, Q, heads · e).
+    """
+    results = []
+    for part in parts:
+        # A group is like another image: B x G·n x · -> B·G x n x ·
+        queries, keys, values = (
+            x[:, part.rows].unflatten(1, (part.groups, -1)).flatten(0, 1) for x in (q, k, v)
+        )
+        if part.reads:
+            keys, values = (
+                torch.cat([*(x[:, rows].repeat_interleave(part.groups, 0) for rows in part.reads), own], 1)
+                for x, own in ((k, keys), (v, values))
+            )
+        hidden = part.hidden
+        if hidden is not None and hidden.dim() == 3:
+            hidden = hidden.repeat_interleave(part.groups, dim=0)
+        attended = attend(queries, keys, values, heads, hidden, dropout)
+        results.append(attended.unflatten(0, (len(q), -1)).flatten(1, 2))
+    return results[0] if len(results) == 1 else torch.cat(results, dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -11,18 +11,33 @@ from detectron2.layers import ShapeSpec
 from torch import nn
 
 from ..errors import ConfigError
+from .auxiliary import AUXILIARIES
 from .criterion import LossWeights, SetCriterion
+from .decoders import DECODERS
 from .inference import Inference
 from .mask_criterion import MaskCriterion
 from .matcher import HungarianMatcher
 from .position_encoding import LearnedPositionEncoding, SinePositionEncoding
+from .preprocessing import Normalize
 from .segmentation import MaskHead, check_mask_widths
-from .transformer import Transformer
+from .transformer import Encoder, Transformer
 
 # What MODEL.DETR.POSITION_EMBEDDING may name.
 POSITION_ENCODINGS: dict[str, Callable[[CfgNode], nn.Module]] = {
     "sine": lambda cfg: SinePositionEncoding(cfg.MODEL.DETR.HIDDEN_DIM, cfg.MODEL.DETR.POSITION_TEMPERATURE),
     "learned": lambda cfg: LearnedPositionEncoding(cfg.MODEL.DETR.HIDDEN_DIM),
+}
+# Keys of MODEL.DETR with their least value.
+_LEAST = (
+    ("NUM_CLASSES NUM_OBJECT_QUERIES HIDDEN_DIM NHEADS DEC_LAYERS DIM_FEEDFORWARD", 1, "at least 1"),
+    ("ENC_LAYERS METRICS_PERIOD", 0, "0 or more"),
+    ("CLASS_WEIGHT L1_WEIGHT GIOU_WEIGHT MASK_WEIGHT DICE_WEIGHT NO_OBJECT_WEIGHT", 0, "0 or more"),
+)
+# Keys of MODEL.DETR with the names that they may give.
+_NAMES: dict[str, Collection[str]] = {
+    "DECODER": DECODERS,
+    "POSITION_EMBEDDING": POSITION_ENCODINGS,
+    "LOSS_NORMALIZATION": ("joint", "per_process"),
 }
 
 
@@ -40,18 +55,16 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
     detr = cfg.MODEL.DETR
     rule = f"one that the backbone gives, {list(features)} (a ResNet: MODEL.RESNETS.OUT_FEATURES)"
     require(detr.IN_FEATURE in features, "MODEL.DETR.IN_FEATURE", detr.IN_FEATURE, rule)
+    decoder = DECODERS[detr.DECODER]
+    auxiliary = {name: AUXILIARIES[name].from_config(cfg) for name in detr.AUXILIARY}
+    copies = max((one.copies for one in auxiliary.values()), default=1)
+    # In this order, in which the initial weights are drawn.
     return {
-        "in_feature": detr.IN_FEATURE,
         "position_encoding": POSITION_ENCODINGS[detr.POSITION_EMBEDDING](cfg),
-        "transformer": Transformer(
-            channels=detr.HIDDEN_DIM,
-            heads=detr.NHEADS,
-            encoder_layers=detr.ENC_LAYERS,
-            decoder_layers=detr.DEC_LAYERS,
-            feedforward=detr.DIM_FEEDFORWARD,
-            dropout=detr.DROPOUT,
-            pre_norm=detr.PRE_NORM,
-        ),
+        "transformer": Transformer(Encoder.from_config(cfg), decoder.from_config(cfg)),
+        "mask_head": build_mask_head(cfg, features) if cfg.MODEL.MASK_ON else None,
+        "input_proj": nn.Conv2d(features[detr.IN_FEATURE].channels, detr.HIDDEN_DIM, kernel_size=1),
+        "query_embed": decoder.queries.from_config(cfg, copies),
         "criterion": SetCriterion(
             num_classes=detr.NUM_CLASSES,
             num_queries=detr.NUM_OBJECT_QUERIES,
@@ -59,23 +72,11 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
             weights=LossWeights(detr.CLASS_WEIGHT, detr.L1_WEIGHT, detr.GIOU_WEIGHT),
             no_object_weight=detr.NO_OBJECT_WEIGHT,
             per_process=detr.LOSS_NORMALIZATION == "per_process",
+            deep_supervision=detr.DEEP_SUPERVISION and not detr.FROZEN_WEIGHTS,
+            metrics_period=detr.METRICS_PERIOD,
         ),
-        "hidden_dim": detr.HIDDEN_DIM,
-        "num_classes": detr.NUM_CLASSES,
-        "num_queries": detr.NUM_OBJECT_QUERIES,
-        "query_groups": detr.QUERY_GROUPS,
-        "position_in_content": detr.POSITION_IN_CONTENT,
-        "encoder_loss_weight": detr.ENCODER_LOSS_WEIGHT,
-        "deep_supervision": detr.DEEP_SUPERVISION,
-        "mask_head": build_mask_head(cfg, features) if cfg.MODEL.MASK_ON else None,
-        "mask_features": detr.MASK_FEATURES,
-        "mask_criterion": MaskCriterion(
-            num_queries=detr.NUM_OBJECT_QUERIES,
-            mask_weight=detr.MASK_WEIGHT,
-            dice_weight=detr.DICE_WEIGHT,
-            on_padding=detr.MASK_LOSS_ON_PADDING,
-        ),
-        "frozen": bool(detr.FROZEN_WEIGHTS),
+        # A frozen detector learns nothing, but has as many queries as where it was trained.
+        "auxiliary": {} if detr.FROZEN_WEIGHTS else auxiliary,
         "inference": Inference(
             instances_on=detr.TEST.INSTANCE_ON,
             panoptic_on=detr.TEST.PANOPTIC_ON,
@@ -86,10 +87,9 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
             panoptic_min_area=detr.TEST.PANOPTIC_MIN_AREA,
             mask_chunk=detr.TEST.MASK_CHUNK,
         ),
-        "metrics_period": detr.METRICS_PERIOD,
-        "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-        "pixel_std": cfg.MODEL.PIXEL_STD,
-        "input_format": cfg.INPUT.FORMAT,
+        "in_feature": detr.IN_FEATURE,
+        "normalize": Normalize(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD),
+        "frozen": bool(detr.FROZEN_WEIGHTS),
     }
 
 
@@ -117,7 +117,11 @@ def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead
                 f"after one of {stride}"
             )
         stride = features[name].stride
-    return MaskHead(detr.HIDDEN_DIM, detr.NHEADS, [features[name].channels for name in names])
+    criterion = MaskCriterion(
+        detr.NUM_OBJECT_QUERIES, detr.MASK_WEIGHT, detr.DICE_WEIGHT, detr.MASK_LOSS_ON_PADDING
+    )
+    channels = {name: features[name].channels for name in names}
+    return MaskHead(detr.HIDDEN_DIM, detr.NHEADS, channels, criterion)
 
 
 def thing_classes(cfg: CfgNode) -> list[int] | None:
@@ -159,47 +163,20 @@ def check_config(cfg: CfgNode) -> None:
         ConfigError: as said.
     """
     detr = cfg.MODEL.DETR
-    for key in (
-        "NUM_CLASSES",
-        "NUM_OBJECT_QUERIES",
-        "QUERY_GROUPS",
-        "HIDDEN_DIM",
-        "NHEADS",
-        "DEC_LAYERS",
-        "DIM_FEEDFORWARD",
-    ):
-        require(detr[key] >= 1, f"MODEL.DETR.{key}", detr[key], "at least 1")
-    for key in ("ENC_LAYERS", "METRICS_PERIOD"):
-        require(detr[key] >= 0, f"MODEL.DETR.{key}", detr[key], "0 or more")
-    for key in (
-        "CLASS_WEIGHT",
-        "L1_WEIGHT",
-        "GIOU_WEIGHT",
-        "MASK_WEIGHT",
-        "DICE_WEIGHT",
-        "NO_OBJECT_WEIGHT",
-        "ENCODER_LOSS_WEIGHT",
-    ):
-        require(detr[key] >= 0, f"MODEL.DETR.{key}", detr[key], "0 or more")
+    for keys, least, rule in _LEAST:
+        for key in keys.split():
+            require(detr[key] >= least, f"MODEL.DETR.{key}", detr[key], rule)
+    for key, known in _NAMES.items():
+        require(detr[key] in known, f"MODEL.DETR.{key}", detr[key], f"one of {sorted(known)}")
+    listed, known = tuple(detr.AUXILIARY), sorted(AUXILIARIES)
+    once = len(set(listed)) == len(listed)
+    require(once and set(listed) <= set(known), "MODEL.DETR.AUXILIARY", listed, f"some of {known}, each once")
     require(0 <= detr.DROPOUT < 1, "MODEL.DETR.DROPOUT", detr.DROPOUT, "in [0, 1)")
     temperature = detr.POSITION_TEMPERATURE
     require(temperature > 1, "MODEL.DETR.POSITION_TEMPERATURE", temperature, "larger than 1")
     heads = f"divisible by MODEL.DETR.NHEADS ({detr.NHEADS})"
     require(detr.HIDDEN_DIM % detr.NHEADS == 0, "MODEL.DETR.HIDDEN_DIM", detr.HIDDEN_DIM, heads)
     require(detr.HIDDEN_DIM % 4 == 0, "MODEL.DETR.HIDDEN_DIM", detr.HIDDEN_DIM, "divisible by 4")
-    require(
-        detr.POSITION_EMBEDDING in POSITION_ENCODINGS,
-        "MODEL.DETR.POSITION_EMBEDDING",
-        detr.POSITION_EMBEDDING,
-        f"one of {sorted(POSITION_ENCODINGS)}",
-    )
-    modes = ("joint", "per_process")
-    require(
-        detr.LOSS_NORMALIZATION in modes,
-        "MODEL.DETR.LOSS_NORMALIZATION",
-        detr.LOSS_NORMALIZATION,
-        f"one of {modes}",
-    )
     require(
         len(cfg.MODEL.PIXEL_MEAN) == len(cfg.MODEL.PIXEL_STD) == 3,
         "MODEL.PIXEL_MEAN and MODEL.PIXEL_STD",

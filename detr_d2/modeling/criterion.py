@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from .losses import NO_LABEL, class_loss, giou_loss, l1_loss
-from .matcher import HungarianMatcher, Matches
+from .matcher import HungarianMatcher
+from .metrics import write_metrics
 from .normalizers import LossNormalizers
 from .precision import without_autocast
+from .structures import Matches, Prediction
 from .targets import Targets
 
 
@@ -19,9 +21,9 @@ from .targets import Targets
 class LossWeights:
     """Weights of the terms of the loss (λ in equation 2 of the paper)."""
 
-    class_: float = 1.0
-    l1: float = 5.0
-    giou: float = 2.0
+    class_: float
+    l1: float
+    giou: float
 
 
 class SetCriterion(nn.Module):
@@ -29,15 +31,17 @@ class SetCriterion(nn.Module):
 
     Args:
         num_classes: object classes C; class C is no-object.
-        num_queries: object queries N.
+        num_queries: object queries N of inference.
         matcher: pairs predictions with objects.
         weights: of the terms of the loss.
         no_object_weight: weight of the no-object class in the cross entropy, against class imbalance.
         per_process: divide the class loss by this process's own sum of weights (the published rule)
-            where the caller gives no normalisers; otherwise by the mean over processes.
+            where the caller gives no normalizers; otherwise by the mean over processes.
+        deep_supervision: supervise every decoder layer, not only the last.
+        metrics_period: iterations between two writings of training metrics; 0 never writes.
     """
 
-    class_weight: Tensor
+    label_weights: Tensor
 
     def __init__(
         self,
@@ -45,86 +49,107 @@ class SetCriterion(nn.Module):
         num_queries: int,
         matcher: HungarianMatcher,
         weights: LossWeights,
-        no_object_weight: float = 0.1,
+        no_object_weight: float,
         per_process: bool = False,
+        deep_supervision: bool = True,
+        metrics_period: int = 0,
     ):
         super().__init__()
+        self.num_classes = num_classes
         self.num_queries = num_queries
         self.matcher = matcher
         self.weights = weights
         self.no_object_weight = no_object_weight
         self.per_process = per_process
-        class_weight = torch.ones(num_classes + 1)
-        class_weight[-1] = no_object_weight
-        self.register_buffer("class_weight", class_weight, persistent=False)
+        self.deep_supervision = deep_supervision
+        self.metrics_period = metrics_period
+        label_weights = torch.ones(num_classes + 1)
+        label_weights[-1] = no_object_weight
+        self.register_buffer("label_weights", label_weights, persistent=False)
 
     def forward(
-        self,
-        logits: Tensor,
-        boxes: Tensor,
-        targets: Targets,
-        normalizers: LossNormalizers | None = None,
-        matches: Matches | None = None,
-        ignored: Tensor | None = None,
+        self, predictions: Sequence[Prediction], targets: Targets, normalizers: LossNormalizers | None = None
     ) -> tuple[dict[str, Tensor], Matches]:
-        """Losses of every layer that is given.
+        """Losses of every layer of all predictions.
 
         Args:
-            logits: (L, B, N, C + 1), last decoder layer last.
-            boxes: (L, B, N, 4) normalised (cx, cy, w, h).
+            predictions: of B images; the first is that of inference.
             targets: objects of the B images.
             normalizers: divisors; None takes those of this batch over all processes.
-            matches: who is to predict what; None asks the matcher.
-            ignored: (B, N) bool, True for queries that take no part in the class loss; None: all do.
 
         Returns:
-            weighted scalars ``loss_ce``, ``loss_bbox`` and ``loss_giou`` of the last layer, and with a
-            suffix ``_i`` those of layer i before it, to be summed and minimised; and the matches.
+            weighted scalars ``loss_ce``, ``loss_bbox`` and ``loss_giou`` of the last layer, with a suffix
+            ``_i`` those of layer i before it, and with that of their supervision those of other
+            predictions, to be summed and minimized; and the matches of the first prediction.
         """
         normalizers = normalizers or self.normalizers(targets.counts)
-        with without_autocast(logits.device):
-            logits, boxes = logits.float(), boxes.float()
-            if matches is None:
-                matches = self.matcher(logits, boxes, targets)
-            layer = torch.arange(len(logits), device=logits.device)[:, None]
-            matched = (layer, matches.image, matches.query)
-            object_index = (matches.image, matches.target)
+        matches = self.match(predictions, targets)
+        losses: dict[str, Tensor] = {}
+        with without_autocast(targets.boxes.device):
+            for prediction, pairs in zip(predictions, matches, strict=True):
+                for name, loss in self.losses(prediction, pairs, targets, normalizers).items():
+                    losses[name] = losses[name] + loss if name in losses else loss
+        write_metrics(self.metrics_period, predictions[0].logits[-1], targets, matches[0])
+        broken = sorted({image for pairs in matches for image in pairs.broken})
+        return losses, replace(matches[0], broken=tuple(broken))
 
-            no_object = logits.shape[-1] - 1
-            labels = torch.full(logits.shape[:3], no_object, dtype=torch.int64, device=logits.device)
-            labels[matched] = targets.labels[object_index]
-            if ignored is not None:
-                labels.masked_fill_(ignored, NO_LABEL)
-            matched_boxes, target_boxes = boxes[matched], targets.boxes[object_index]  # L x M x 4
+    def match(self, predictions: Sequence[Prediction], targets: Targets) -> list[Matches]:
+        """Who is to predict what: what the supervision says, or else the matcher."""
+        open_ = [p for p in predictions if p.supervision.matches is None]
+        with without_autocast(targets.boxes.device):
+            found = iter(self.matcher([self.supervised(p) for p in open_], targets))
+        return [p.supervision.matches or next(found) for p in predictions]
 
-            losses = {
-                "loss_ce": class_loss(logits.flatten(1, 2), labels.flatten(1), self.class_weight)
-                * (self.weights.class_ / normalizers.class_weight),
-                "loss_bbox": l1_loss(matched_boxes, target_boxes) * (self.weights.l1 / normalizers.num_boxes),
-                "loss_giou": giou_loss(matched_boxes, target_boxes)
-                * (self.weights.giou / normalizers.num_boxes),
-            }
-        return name_layers(losses), matches
+    def supervised(self, prediction: Prediction) -> Prediction:
+        """The layers that learn."""
+        return prediction if self.deep_supervision else prediction.last_layer()
+
+    def losses(
+        self, prediction: Prediction, matches: Matches, targets: Targets, normalizers: LossNormalizers
+    ) -> dict[str, Tensor]:
+        """Weighted losses of one prediction; see :meth:`forward`."""
+        prediction, supervision = self.supervised(prediction), prediction.supervision
+        logits, boxes = prediction.logits.float(), prediction.boxes.float()
+        # A group of queries is like another image with the same objects.
+        targets = targets.repeated(len(logits[0]) // len(targets.counts))
+        layer = torch.arange(len(logits), device=logits.device)[:, None]
+        matched = (layer, matches.image, matches.query)
+        object_index = (matches.image, matches.target)
+
+        labels = torch.full(logits.shape[:3], self.num_classes, dtype=torch.int64, device=logits.device)
+        labels[matched] = targets.labels[object_index]
+        if supervision.ignored is not None:
+            labels.masked_fill_(supervision.ignored, NO_LABEL)
+        matched_boxes, target_boxes = boxes[matched], targets.boxes[object_index]  # L x M x 4
+
+        per_object = normalizers.num_boxes / supervision.weight
+        per_label = per_object if supervision.per_object else normalizers.label_weight / supervision.weight
+        terms = {
+            "loss_ce": class_loss(logits.flatten(1, 2), labels.flatten(1), self.label_weights)
+            * (self.weights.class_ / per_label),
+            "loss_bbox": l1_loss(matched_boxes, target_boxes) * (self.weights.l1 / per_object),
+            "loss_giou": giou_loss(matched_boxes, target_boxes) * (self.weights.giou / per_object),
+        }
+        return name_layers(terms, supervision.suffix)
 
     def normalizers(self, counts: Sequence[int]) -> LossNormalizers:
         """Divisors for images with these numbers of objects on this process.
 
         They are averaged over processes, except that the published rule averages only the boxes.
         """
-        local = LossNormalizers.from_counts(
-            counts, self.num_queries, self.no_object_weight, self.class_weight.device
-        )
+        device = self.label_weights.device
+        local = LossNormalizers.from_counts(counts, self.num_queries, self.no_object_weight, device)
         average = local.averaged()
         if not self.per_process:
             return average
-        return LossNormalizers(average.num_boxes, local.class_weight).clamped()
+        return LossNormalizers(average.num_boxes, local.label_weight).clamped()
 
 
-def name_layers(losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """{name: (L,)} → scalars: ``name`` for the last layer, ``name_i`` for layer i before it."""
+def name_layers(losses: dict[str, Tensor], suffix: str = "") -> dict[str, Tensor]:
+    """{name: (L,)} → scalars: ``name`` of the last layer, ``name_i`` of layer i before it; with a suffix."""
     named = {}
     for name, values in losses.items():
-        *auxiliary, last = values.unbind()
-        named[name] = last
-        named.update({f"{name}_{i}": value for i, value in enumerate(auxiliary)})
+        *earlier, last = values.unbind()
+        named[f"{name}{suffix}"] = last
+        named.update({f"{name}_{i}{suffix}": value for i, value in enumerate(earlier)})
     return named

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -13,37 +13,19 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from .auxiliary import Auxiliary
 from .build import detr_arguments
 from .criterion import SetCriterion
+from .heads import BoxHead, ClassHead
 from .inference import Inference, Sizes
-from .mask_criterion import MaskCriterion
-from .matcher import match_centers
-from .metrics import current_event_storage, detection_metrics
-from .mlp import MLP
+from .mask_criterion import MaskPredictor
 from .normalizers import LossNormalizers
-from .padding import pad_images, padding_mask, resize_padding_mask
-from .precision import without_autocast
+from .preprocessing import Normalize, pad_images, padding_mask, resize_padding_mask
+from .queries import LearnedQueries
 from .segmentation import BoxAttentionMaps, MaskHead
-from .targets import Targets, image_name
+from .structures import Decoded, Memory, Part, Prediction, Queries
+from .targets import Targets
 from .transformer import Transformer
-
-
-class Decoded(NamedTuple):
-    """What the transformer makes of a batch of images, and what it made it of.
-
-    Attributes:
-        queries: (L, B, N, d) after every decoder layer, in training K·N of them, group after group.
-        memory: (B, h·w, d), the encoded image.
-        padding: (B or 1, h, w) bool, True on padding.
-        projected: (B, d, h, w), the backbone's features as the transformer reads them.
-        features: (B, C, ·, ·) each, all of the backbone's features by name.
-    """
-
-    queries: Tensor
-    memory: Tensor
-    padding: Tensor
-    projected: Tensor
-    features: dict[str, Tensor]
 
 
 @META_ARCH_REGISTRY.register()
@@ -52,87 +34,59 @@ class Detr(nn.Module):
 
     Args:
         backbone: any Detectron2 backbone.
+        normalize: brings images to the range that the backbone expects.
         in_feature: name of the backbone's feature map that the transformer reads.
+        input_proj: brings its channels to d.
         position_encoding: maps a padding mask (B, H, W) to (B, d, H, W).
         transformer: encoder and decoder.
-        criterion: the loss in training.
-        hidden_dim: d, channels of every token.
-        num_classes: object classes C; a class C for no-object is added.
-        num_queries: object queries N, the largest number of detections in an image.
-        query_groups: groups K of N queries in training (Chen et al., "Group DETR", ICCV 2023), each matched
-            with the objects by itself; inference keeps the first.
-        position_in_content: add the position encoding to the features too, not only to queries and keys.
-        encoder_loss_weight: weight of :meth:`encoder_losses`; 0 computes none.
-        deep_supervision: supervise every decoder layer, not only the last.
-        mask_head: makes masks of queries; None makes none.
-        mask_features: names of the backbone's feature maps that it adds, from coarse to fine.
-        mask_criterion: the loss of masks in training.
-        frozen: train the mask head alone; all else has no gradient and stays in evaluation mode.
+        query_embed: object queries, of the kind that the decoder takes.
+        criterion: the loss in training, which knows the classes.
+        auxiliary: more to learn from in training, by name; none where the detector is frozen.
+        mask_head: makes masks of queries, and their loss; None makes none.
         inference: what to give in inference.
-        metrics_period: iterations between two writings of training metrics; 0 never writes.
-        pixel_mean, pixel_std: of each input channel, in the units of the images (0 to 255).
-        input_format: channel order of the images, "RGB" or "BGR"; read by Detectron2's tools.
+        frozen: train the mask head alone; all else has no gradient and stays in evaluation mode.
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
     # Names of the classes, by their numbers; whoever trains or loads the model sets them.
     class_names: Sequence[str] | None = None
+    auxiliary: Mapping[str, Auxiliary]
+    # Of the last training batch, the images with NaN or infinite predictions: its losses are not finite.
+    broken: tuple[int, ...] = ()
 
     @configurable
     def __init__(
         self,
         *,
         backbone: Backbone,
+        normalize: Normalize,
         in_feature: str,
+        input_proj: nn.Module,
         position_encoding: nn.Module,
         transformer: Transformer,
+        query_embed: LearnedQueries,
         criterion: SetCriterion,
-        hidden_dim: int = 256,
-        num_classes: int = 80,
-        num_queries: int = 100,
-        query_groups: int = 1,
-        position_in_content: bool = False,
-        encoder_loss_weight: float = 0.0,
-        deep_supervision: bool = True,
-        mask_head: MaskHead | None = None,
-        mask_features: Sequence[str] = (),
-        mask_criterion: MaskCriterion | None = None,
-        frozen: bool = False,
-        inference: Inference | None = None,
-        metrics_period: int = 20,
-        pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
-        pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
-        input_format: str = "RGB",
+        auxiliary: Mapping[str, Auxiliary],
+        mask_head: MaskHead | None,
+        inference: Inference,
+        frozen: bool,
     ):
         super().__init__()
         self.backbone = backbone
+        self.normalize = normalize
         self.in_feature = in_feature
         self.position_encoding = position_encoding
         self.transformer = transformer
         self.criterion = criterion
-        self.input_proj = nn.Conv2d(backbone.output_shape()[in_feature].channels, hidden_dim, kernel_size=1)
-        self.query_embed = nn.Embedding(query_groups * num_queries, hidden_dim)
-        self.class_embed = nn.Linear(hidden_dim, num_classes + 1)
-        self.bbox_embed = MLP(hidden_dim, hidden_dim, 4, num_layers=3)
+        self.input_proj = input_proj
+        self.query_embed = query_embed
+        channels = query_embed.channels
+        self.class_embed = ClassHead(channels, criterion.num_classes + 1)
+        self.bbox_embed = BoxHead(channels)
+        self.auxiliary = nn.ModuleDict(auxiliary)  # type: ignore[assignment]
         self.mask_head = mask_head
         if mask_head is not None:
-            self.bbox_attention = BoxAttentionMaps(hidden_dim, mask_head.heads)
-        self.mask_features = tuple(mask_features)
-        self.mask_criterion = mask_criterion or MaskCriterion(num_queries)
-        self.inference = inference or Inference()
-        self.num_classes = num_classes
-        self.num_queries = num_queries
-        self.query_groups = query_groups
-        self.position_in_content = position_in_content
-        self.encoder_loss_weight = encoder_loss_weight
-        self.deep_supervision = deep_supervision
-        self.metrics_period = metrics_period
-        self.input_format = input_format
-        # Of the last training batch, images with NaN or infinite predictions: its losses are not finite.
-        self.broken_images: list[str] = []
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+            self.bbox_attention = BoxAttentionMaps(channels, mask_head.heads)
+        self.inference = inference
         self.frozen = frozen
         if frozen:
             self.detector().requires_grad_(False).eval()
@@ -154,22 +108,13 @@ class Detr(nn.Module):
             self.detector().eval()
         return self
 
-    @property
-    def groups(self) -> int:
-        """K where the detector is trained, else 1."""
-        return self.query_groups if self.transformer.training else 1
-
-    @property
-    def device(self) -> torch.device:
-        return self.pixel_mean.device
-
     def forward(
         self, batched_inputs: list[dict[str, Any]], normalizers: LossNormalizers | None = None
     ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Detect, or in training compute the losses.
 
         Args:
-            batched_inputs: Detectron2's dicts: ``image`` (3, H, W) in ``input_format``, 0 to 255;
+            batched_inputs: Detectron2's dicts: ``image`` (3, H, W) in ``INPUT.FORMAT``, 0 to 255;
                 in training ``instances`` with ``gt_boxes`` and ``gt_classes``; in inference
                 ``height`` and ``width`` of the result, where they differ from the image's.
             normalizers: what the losses are divided by, from :meth:`loss_normalizers`;
@@ -183,72 +128,76 @@ class Detr(nn.Module):
             DataError: in training, objects that the model cannot learn from; names the image.
         """
         images = self.preprocess(batched_inputs)
-        decoded = self.transform(images)
-        logits, boxes = self.predict(decoded.queries)
-        predict_masks = None if self.mask_head is None else partial(self.predict_masks, decoded)
-        if not self.training:
-            return self.inference(logits[-1], boxes[-1], Sizes.of(batched_inputs, images), predict_masks)
-
-        targets = Targets.of_batch(batched_inputs, images, self.num_classes, predict_masks is not None)
-        # For the loss a group of queries is like another image with the same objects.
-        of_groups = targets.repeated(self.groups)
-        logits, boxes = (x.unflatten(2, (-1, self.num_queries)).flatten(1, 2) for x in (logits, boxes))
-        if self.frozen or not self.deep_supervision:
-            logits, boxes = logits[-1:], boxes[-1:]
-        normalizers = normalizers or self.criterion.normalizers(of_groups.counts)
-        losses: dict[str, Tensor] = {}
-        if self.frozen:
-            matches = self.criterion.matcher(logits, boxes, of_groups)
-        else:
-            losses, matches = self.criterion(logits, boxes, of_groups, normalizers)
-            if self.encoder_loss_weight:
-                losses.update(self.encoder_losses(decoded, of_groups, normalizers))
-        self.broken_images = [
-            image_name(batched_inputs[i]) for i in sorted({i // self.groups for i in matches.broken})
-        ]
-        if predict_masks is not None:
-            num_boxes = normalizers.num_boxes / self.groups
-            last = (predict_masks, matches, targets, images.tensor.shape[-2:], num_boxes, self.groups)
-            losses.update(self.mask_criterion(*last))
-        storage = current_event_storage()
-        if storage is not None and self.metrics_period and (storage.iter + 1) % self.metrics_period == 0:
-            storage.put_scalars(**detection_metrics(logits[-1], of_groups, matches))
-        return losses
+        targets = self.targets(batched_inputs, images) if self.training else None
+        features = self.backbone(images.tensor)
+        memory = self.encode(features, images)
+        queries = self.queries(memory, targets)
+        decoded = self.transformer.decoder(queries, memory, self.bbox_embed)
+        predictions = self.predictions(decoded, queries.parts)
+        masks = None if self.mask_head is None else partial(self.predict_masks, features, memory, decoded)
+        if targets is None:
+            logits, boxes = predictions[0].logits[-1], predictions[0].boxes[-1]
+            return self.inference(logits, boxes, Sizes.of(batched_inputs, images), masks)
+        for auxiliary in self.auxiliary.values():
+            predictions += auxiliary.predictions(self.predict, memory, targets)
+        return self.losses(predictions, masks, targets, images, normalizers)
 
     def preprocess(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
-        """Normalise, then pad with zeros at the bottom and right to one size, as the backbone asks for."""
-        images = [(x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs]
-        return pad_images(images, self.backbone)
+        """Normalize, then pad with zeros at the bottom and right to one size, as the backbone asks for."""
+        images = pad_images([self.normalize(x["image"]) for x in batched_inputs], self.backbone)
+        images.tensor = images.tensor.contiguous(memory_format=torch.channels_last)
+        return images
 
-    def predict(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (..., d) → logits (..., C + 1) and normalised (cx, cy, w, h) boxes (..., 4)."""
-        # Mixed precision ends here: bfloat16 would move a box by a thousandth of the image.
-        with without_autocast(tokens.device):
-            tokens = tokens.to(self.class_embed.weight.dtype)
-            return self.class_embed(tokens).float(), self.bbox_embed(tokens).float().sigmoid()
+    def targets(self, batched_inputs: list[dict[str, Any]], images: ImageList) -> Targets:
+        """The objects of a batch, with masks where the model makes masks."""
+        return Targets.of_batch(
+            batched_inputs, images, self.criterion.num_classes, self.mask_head is not None
+        )
 
-    def transform(self, images: ImageList) -> Decoded:
-        """From images to queries."""
-        pixels = images.tensor.contiguous(memory_format=torch.channels_last)
-        features = self.backbone(pixels)
+    def encode(self, features: dict[str, Tensor], images: ImageList) -> Memory:
+        """From the backbone's features, (B, C, h, w) by name, to encoded images."""
         projected = self.input_proj(features[self.in_feature])  # B x d x h x w
-        padding = padding_mask(images.image_sizes, pixels.shape[-2:], self.device)
-        if padding is not None:
-            padding = resize_padding_mask(padding, projected.shape[-2:])
-        nowhere = projected.new_zeros((1, *projected.shape[-2:]), dtype=torch.bool)
-        position = self.position_encoding(nowhere if padding is None else padding)
-        query_embed = self.query_embed.weight[: self.groups * self.num_queries]
-        content = projected + position if self.position_in_content else projected
-        queries, memory = self.transformer(content, position, query_embed, padding, self.groups)
-        return Decoded(queries, memory, nowhere if padding is None else padding, projected, features)
+        shape, device = projected.shape[-2:], projected.device
+        mask = padding_mask(images.image_sizes, images.tensor.shape[-2:], device)
+        mask = None if mask is None else resize_padding_mask(mask, shape)
+        no_padding = torch.zeros(1, *shape, dtype=torch.bool, device=device)
+        position = self.position_encoding(no_padding if mask is None else mask)
+        projected, position = (x.flatten(2).transpose(1, 2) for x in (projected, position))  # B x hw x d
+        padding = None if mask is None else mask.flatten(1)
+        tokens = self.transformer.encoder(projected, position, padding)
+        return Memory(tokens, projected, position, padding, (tuple(shape),))
+
+    def queries(self, memory: Memory, targets: Targets | None) -> Queries:
+        """The object queries, and in training those of auxiliary supervision after them."""
+        queries = self.query_embed(memory)
+        if targets is not None:
+            for auxiliary in self.auxiliary.values():
+                queries = auxiliary.extend(queries, self.query_embed, memory, targets)
+        return queries
+
+    def predictions(self, decoded: Decoded, parts: Sequence[Part]) -> list[Prediction]:
+        """Classes and boxes after every decoder layer, part by part."""
+        logits, boxes = self.predict(decoded.hidden, decoded.reference)
+        return [Prediction.of(part, logits, boxes) for part in parts]
+
+    def predict(self, hidden: Tensor, reference: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Tokens (..., d) → float32 logits (..., C + 1) and normalized (cx, cy, w, h) boxes (..., 4)."""
+        return self.class_embed(hidden), self.bbox_embed(hidden, reference).sigmoid()
 
     def predict_masks(
-        self, decoded: Decoded, queries: Sequence[Tensor], chunk: int | None = None
+        self,
+        features: dict[str, Tensor],
+        memory: Memory,
+        decoded: Decoded,
+        queries: Sequence[Tensor],
+        chunk: int | None = None,
     ) -> Sequence[Tensor]:
         """Masks of some queries of each image.
 
         Args:
-            decoded: of :meth:`transform`.
+            features: of the backbone.
+            memory: of :meth:`encode`.
+            decoded: of the decoder; its last layer counts.
             queries: (n,) int64 for each image.
             chunk: queries that the mask head takes at a time; None takes all.
 
@@ -256,36 +205,32 @@ class Detr(nn.Module):
             (n, H, W) logits for each image, over the padded batch, at the stride of the finest features.
         """
         assert self.mask_head is not None
-        padding = decoded.padding.expand(len(queries), -1, -1)
-        images = zip(decoded.queries[-1], queries, decoded.memory, padding, strict=True)
-        attention = torch.cat([self.bbox_attention(tokens[n], *image) for tokens, n, *image in images])
+        images = zip(decoded.hidden[-1], queries, memory.tokens, memory.padding_maps(), strict=True)
+        attention = torch.cat([self.bbox_attention(hidden[n], *image) for hidden, n, *image in images])
         counts = [len(n) for n in queries]
-        finer = [decoded.features[name] for name in self.mask_features]
-        return self.mask_head(decoded.projected, finer, attention, counts, chunk).split(counts)
+        finer = [features[name] for name in self.mask_head.in_features]
+        return self.mask_head(memory.maps(memory.projected), finer, attention, counts, chunk).split(counts)
 
-    def encoder_losses(
-        self, decoded: Decoded, targets: Targets, normalizers: LossNormalizers
+    def losses(
+        self,
+        predictions: Sequence[Prediction],
+        masks: MaskPredictor | None,
+        targets: Targets,
+        images: ImageList,
+        normalizers: LossNormalizers | None,
     ) -> dict[str, Tensor]:
-        """Let the decoder's heads read each object off the encoder's token at its centre.
-
-        The encoded image then holds, where an object is, what the decoder has to find there. Two-stage
-        detectors supervise their encoder so; here inference does not use the result. Padding takes no part.
-
-        Args:
-            decoded: of :meth:`transform`.
-            targets: of the B·K groups.
-            normalizers: of the B·K groups; all terms are divided by the number of objects.
-
-        Returns:
-            weighted scalars ``loss_ce_encoder``, ``loss_bbox_encoder`` and ``loss_giou_encoder``.
-        """
-        objects = normalizers.num_boxes / self.groups
-        targets = targets.every(self.groups)
-        logits, boxes = self.predict(decoded.memory)
-        matches, divisors = match_centers(targets, decoded.padding), LossNormalizers(objects, objects)
-        padding = decoded.padding.flatten(1)
-        losses, _ = self.criterion(logits[None], boxes[None], targets, divisors, matches, padding)
-        return {f"{name}_encoder": loss * self.encoder_loss_weight for name, loss in losses.items()}
+        """Weighted losses by name, see :meth:`forward`. Those of a frozen detector are left out."""
+        normalizers = normalizers or self.criterion.normalizers(targets.counts)
+        losses, matches = self.criterion(predictions, targets, normalizers)
+        self.broken = matches.broken
+        if self.frozen:
+            losses = {}
+        if masks is not None:
+            assert self.mask_head is not None
+            assert self.mask_head.losses is not None
+            padded = images.tensor.shape[-2:]
+            losses |= self.mask_head.losses(masks, matches, targets, padded, normalizers.num_boxes)
+        return losses
 
     def loss_normalizers(self, micro_batches: list[list[dict[str, Any]]]) -> LossNormalizers | None:
         """Divisors for the sum of the losses of several micro-batches, over all processes.
@@ -294,5 +239,4 @@ class Detr(nn.Module):
         """
         if self.criterion.per_process:
             return None
-        counts = [len(x["instances"]) for batch in micro_batches for x in batch]
-        return self.criterion.normalizers(counts * self.groups)
+        return self.criterion.normalizers([len(x["instances"]) for batch in micro_batches for x in batch])

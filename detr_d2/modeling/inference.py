@@ -10,9 +10,9 @@ import torch
 from detectron2.structures import ImageList
 from torch import Tensor
 
+from .mask_criterion import MaskPredictor
 from .panoptic import merge_panoptic, panoptic_queries
 from .postprocessing import detections, instance_masks
-from .segmentation import MaskPredictor
 
 
 @dataclass(frozen=True)

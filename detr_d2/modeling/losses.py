@@ -12,19 +12,19 @@ from .boxes import cxcywh_to_xyxy, generalized_box_iou
 NO_LABEL = -100
 
 
-def class_loss(logits: Tensor, labels: Tensor, class_weight: Tensor) -> Tensor:
+def class_loss(logits: Tensor, labels: Tensor, label_weights: Tensor) -> Tensor:
     """Weighted cross entropy.
 
     Args:
         logits: (L, Q, K).
         labels: (L, Q) int64 below K, or :data:`NO_LABEL` where a query takes no part.
-        class_weight: (K,).
+        label_weights: (K,).
 
     Returns:
-        (L,): sums of ``-class_weight[label] · log p(label)``.
+        (L,): sums of ``-label_weights[label] · log p(label)``.
     """
     terms = F.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), class_weight, ignore_index=NO_LABEL, reduction="none"
+        logits.flatten(0, 1), labels.flatten(), label_weights, ignore_index=NO_LABEL, reduction="none"
     )
     return terms.view_as(labels).sum(1)
 

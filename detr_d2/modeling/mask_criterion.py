@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .losses import dice_loss, focal_loss
-from .matcher import Matches
-from .segmentation import MaskPredictor
+from .structures import Matches
 from .targets import Targets
+
+# Mask logits (n, h, w) of the queries (n,) that are named for each image; the second argument is the number
+# of queries that are computed at a time.
+MaskPredictor = Callable[[Sequence[Tensor], "int | None"], Sequence[Tensor]]
 
 
 class MaskCriterion(nn.Module):
@@ -32,8 +35,8 @@ class MaskCriterion(nn.Module):
     def __init__(
         self,
         num_queries: int,
-        mask_weight: float = 1.0,
-        dice_weight: float = 1.0,
+        mask_weight: float,
+        dice_weight: float,
         on_padding: bool = False,
     ):
         super().__init__()
@@ -49,27 +52,22 @@ class MaskCriterion(nn.Module):
         targets: Targets,
         padded_size: Sequence[int],
         num_boxes: Tensor,
-        groups: int = 1,
     ) -> dict[str, Tensor]:
         """Losses of the queries that the last layer matched.
 
-        Of several groups of queries only the first, which inference keeps, gets masks: one head serves
-        all, and learns little more at many times the cost.
-
         Args:
             predict_masks: gives the mask logits of the queries that are asked for.
-            matches: of the B·K groups.
+            matches: of the detector.
             targets: of the B images, with masks.
             padded_size: (H, W) in pixels of the batch.
             num_boxes: what the sums over the B images are divided by.
-            groups: K.
 
         Returns:
             weighted scalars ``loss_mask`` and ``loss_dice``.
         """
         assert targets.masks is not None
-        counts = [min(count, self.num_queries) for count in targets.repeated(groups).counts]
-        query, target = (x[-1].split(counts)[::groups] for x in (matches.query, matches.target))
+        counts = [min(count, self.num_queries) for count in targets.counts]
+        query, target = (x[-1].split(counts) for x in (matches.query, matches.target))
         if not any(counts):  # a mask that counts nothing, for every parameter needs its gradient: zeros
             anyone = torch.zeros(1, dtype=torch.int64, device=num_boxes.device)
             nothing = predict_masks([anyone, *query[1:]], None)[0].float().sum() * 0

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .boxes import cxcywh_to_xyxy, generalized_box_iou
+from .structures import Matches, Prediction
 from .targets import Targets
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Matched pairs of every decoder layer: M pairs a layer, image after image.
-
-    An image with T objects gives min(N, T) pairs at every layer, hence one ``image`` for all layers.
-
-    Attributes:
-        image: (M,) int64, index into the batch.
-        query: (L, M) int64, the matched query.
-        target: (L, M) int64, the object that it is matched with.
-        broken: indices into the batch of the images whose predictions are NaN or infinite.
-    """
-
-    image: Tensor
-    query: Tensor
-    target: Tensor
-    broken: tuple[int, ...] = ()
-
 
 # What stands for a cost that is not finite: lower than all others.
 _LOWEST = -1e9
@@ -40,85 +22,79 @@ _LOWEST = -1e9
 class HungarianMatcher(nn.Module):
     """The assignment of least total cost, found by the Hungarian algorithm (equation 1 of the paper).
 
-    cost(query, object) = ``l1`` · |box - box|₁ - ``class_`` · p(class) - ``giou`` · GIoU.
+    cost(query, object) = ``l1_cost`` · |box - box|₁ - ``class_cost`` · p(class) - ``giou_cost`` · GIoU.
 
     A query whose predictions are NaN or infinite is matched before all others, so that the loss is not
     finite either. An error here would end one process of several in the middle of an iteration; the loss
     stops all of them at once.
 
     Args:
-        class_weight, l1_weight, giou_weight: weights of the three terms.
+        class_cost, l1_cost, giou_cost: weights of the three terms.
 
     Raises:
         ConfigError: every weight is 0.
     """
 
-    def __init__(self, class_weight: float = 1.0, l1_weight: float = 5.0, giou_weight: float = 2.0):
+    def __init__(self, class_cost: float, l1_cost: float, giou_cost: float):
         super().__init__()
-        if not (class_weight or l1_weight or giou_weight):
+        if not (class_cost or l1_cost or giou_cost):
             raise ConfigError("the matching cost needs a weight other than 0 (MODEL.DETR.COST_*)")
-        self.class_weight = class_weight
-        self.l1_weight = l1_weight
-        self.giou_weight = giou_weight
+        self.class_cost = class_cost
+        self.l1_cost = l1_cost
+        self.giou_cost = giou_cost
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, boxes: Tensor, targets: Targets) -> Matches:
-        """Match all images of all layers, with one transfer to the host.
+    def forward(self, predictions: Sequence[Prediction], targets: Targets) -> list[Matches]:
+        """Match all images of all layers of all predictions, with one transfer to the host.
 
         Args:
-            logits: (L, B, N, C + 1), no-object last.
-            boxes: (L, B, N, 4) normalised (cx, cy, w, h).
-            targets: objects of the B images; an image may have none, or more than N.
+            predictions: of B images, each with G groups of n queries, see :class:`Prediction`.
+            targets: objects of the B images; an image may have none, or more than n.
         """
-        layers, device = logits.shape[0], logits.device
-        costs = self.cost(logits.float(), boxes.float(), targets).cpu().numpy()
-        # An image without objects gives two empty index arrays; zeros never meet SciPy's solver as NaN.
-        per_image = [costs[:, i, :, :count] for i, count in enumerate(targets.counts)]
-        broken = tuple(i for i, cost in enumerate(per_image) if not np.isfinite(cost).all())
-        for i in broken:
-            per_image[i] = np.where(np.isfinite(per_image[i]), per_image[i], _LOWEST)
-        pairs = [
-            np.concatenate([linear_sum_assignment(cost[layer]) for cost in per_image], axis=1)
-            for layer in range(layers)
-        ]  # L x (2 x M)
-        image = np.repeat(np.arange(len(per_image)), [min(c.shape[1:]) for c in per_image])
-        index = torch.from_numpy(np.concatenate([image[None], *pairs])).to(device, non_blocking=True)
-        return Matches(image=index[0], query=index[1::2], target=index[2::2], broken=broken)
+        repeated = [targets.repeated(len(p.logits[0]) // len(targets.counts)) for p in predictions]
+        costs = [self.cost(p.logits, p.boxes, t) for p, t in zip(predictions, repeated, strict=True)]
+        on_host = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])
+        return [
+            _solve(flat.view_as(cost).numpy(), t.counts, len(t.counts) // len(targets.counts), cost.device)
+            for flat, cost, t in zip(on_host, costs, repeated, strict=True)
+        ]
 
     def cost(self, logits: Tensor, boxes: Tensor, targets: Targets) -> Tensor:
-        """(L, B, N, T): cost of giving each query to each object; padded objects cost anything."""
-        labels = targets.labels[None, :, None].expand(*logits.shape[:3], -1)  # L x B x N x T
+        """(L, B, n, T): cost of giving each query to each object; padded objects cost anything.
+
+        Args:
+            logits: (L, B, n, C + 1), no-object last.
+            boxes: (L, B, n, 4) normalized (cx, cy, w, h).
+            targets: objects of the B images.
+        """
+        logits, boxes = logits.float(), boxes.float()
+        labels = targets.labels[None, :, None].expand(*logits.shape[:3], -1)  # L x B x n x T
         probability = logits.softmax(-1).gather(-1, labels)
-        predicted, wanted = boxes[..., :, None, :], targets.boxes[:, None]  # L B N 1 4, B 1 T 4
+        predicted, wanted = boxes[..., :, None, :], targets.boxes[:, None]  # L B n 1 4, B 1 T 4
         l1 = (predicted - wanted).abs().sum(-1)
         giou = generalized_box_iou(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(wanted))
-        return self.l1_weight * l1 - self.class_weight * probability - self.giou_weight * giou
+        return self.l1_cost * l1 - self.class_cost * probability - self.giou_cost * giou
 
 
-def match_centers(targets: Targets, padding: Tensor) -> Matches:
-    """Match objects with the cells of a feature map that their centres lie in.
-
-    Of several objects in one cell the smallest has it, the first of equal ones; the others are left out.
+def _solve(costs: NDArray[np.float32], counts: Sequence[int], groups: int, device: torch.device) -> Matches:
+    """Matches of least total cost.
 
     Args:
-        targets: objects of B images.
-        padding: (B or 1, h, w) bool, True on padding, which is at the bottom and right.
-
-    Returns:
-        one layer of matches; ``query`` is the index of the cell in the flattened map.
+        costs: (L, B, n, T).
+        counts: objects of each of the B images.
+        groups: how many of them in a row are one image of the batch.
+        device: of the result.
     """
-    valid, boxes = ~padding, targets.boxes.cpu()
-    size = torch.stack([valid.any(1).sum(1), valid.any(2).sum(1)], dim=1).cpu()  # B x (w, h), in cells
-    cell = (boxes[..., :2] * size[:, None]).long()  # B x T x (x, y)
-    cell = cell.clamp(min=0).minimum(size[:, None] - 1)
-    image = torch.repeat_interleave(torch.tensor(targets.counts))
-    target = torch.cat([torch.arange(count) for count in targets.counts])
-    x, y = cell[image, target].unbind(1)
-    query = y * padding.shape[-1] + x
-
-    from_small_to_large = boxes[image, target, 2:].prod(1).argsort(stable=True)
-    claims = torch.stack([image, query], dim=1)[from_small_to_large].numpy()
-    _, first = np.unique(claims, axis=0, return_index=True)
-    kept = from_small_to_large[torch.from_numpy(first)].sort().values
-    index = torch.stack([image, query, target])[:, kept].to(padding.device, non_blocking=True)
-    return Matches(image=index[0], query=index[1:2], target=index[2:3])
+    # An image without objects gives two empty index arrays; zeros never meet SciPy's solver as NaN.
+    per_image = [costs[:, i, :, :count] for i, count in enumerate(counts)]
+    broken = [i for i, cost in enumerate(per_image) if not np.isfinite(cost).all()]
+    for i in broken:
+        per_image[i] = np.where(np.isfinite(per_image[i]), per_image[i], _LOWEST)
+    pairs = [
+        np.concatenate([linear_sum_assignment(cost[layer]) for cost in per_image], axis=1)
+        for layer in range(len(costs))
+    ]  # L x (2 x M)
+    image = np.repeat(np.arange(len(per_image)), [min(c.shape[1:]) for c in per_image])
+    index = torch.from_numpy(np.concatenate([image[None], *pairs])).to(device, non_blocking=True)
+    in_batch = tuple(sorted({i // groups for i in broken}))
+    return Matches(image=index[0], query=index[1::2], target=index[2::2], broken=in_batch)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from detectron2.utils.events import EventStorage, get_event_storage
+from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-from .matcher import Matches
+from .structures import Matches
 from .targets import Targets
 
 
@@ -35,9 +35,16 @@ def detection_metrics(logits: Tensor, targets: Targets, matches: Matches) -> dic
     }
 
 
-def current_event_storage() -> EventStorage | None:
-    """The event storage of the training loop that runs now; None outside of one."""
+def write_metrics(period: int, logits: Tensor, targets: Targets, matches: Matches) -> None:
+    """Give :func:`detection_metrics` to the event storage of the training loop that runs now, if one does.
+
+    Args:
+        period: iterations between two writings; 0 never writes.
+        logits, targets, matches: see there.
+    """
     try:
-        return get_event_storage()
+        storage = get_event_storage()
     except AssertionError:  # how Detectron2 says that there is none
-        return None
+        return
+    if period and (storage.iter + 1) % period == 0:
+        storage.put_scalars(**detection_metrics(logits, targets, matches))

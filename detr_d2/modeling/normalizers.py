@@ -20,11 +20,11 @@ class LossNormalizers:
 
     Attributes:
         num_boxes: objects per process.
-        class_weight: sum of the cross entropy's weights per process, for one decoder layer.
+        label_weight: sum of the cross entropy's weights per process, for one decoder layer.
     """
 
     num_boxes: Tensor
-    class_weight: Tensor
+    label_weight: Tensor
 
     @classmethod
     def from_counts(
@@ -48,11 +48,11 @@ class LossNormalizers:
         world_size = comm.get_world_size()
         if world_size == 1:
             return self.clamped()
-        total = torch.stack([self.num_boxes, self.class_weight])
+        total = torch.stack([self.num_boxes, self.label_weight])
         torch.distributed.all_reduce(total)
         joint = LossNormalizers(*total.unbind()).clamped()
-        return LossNormalizers(joint.num_boxes / world_size, joint.class_weight / world_size)
+        return LossNormalizers(joint.num_boxes / world_size, joint.label_weight / world_size)
 
     def clamped(self) -> LossNormalizers:
         """At least 1 box, and no class weight of 0 (no objects, and NO_OBJECT_WEIGHT 0)."""
-        return LossNormalizers(self.num_boxes.clamp(min=1), self.class_weight.clamp(min=1e-6))
+        return LossNormalizers(self.num_boxes.clamp(min=1), self.label_weight.clamp(min=1e-6))

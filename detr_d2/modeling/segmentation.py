@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-
-# Mask logits (n, h, w) of the queries (n,) that are named for each image; the second argument is the number
-# of queries that are computed at a time.
-MaskPredictor = Callable[[Sequence[Tensor], "int | None"], Sequence[Tensor]]
+from .mask_criterion import MaskCriterion
 
 GROUPS = 8  # of every group normalisation
 
@@ -87,7 +84,8 @@ class MaskHead(nn.Module):
     Args:
         channels: d, of the projected features.
         heads: attention maps of each query.
-        feature_channels: channels of the finer feature maps, from coarse to fine; there may be none.
+        feature_channels: channels of the finer feature maps by name, from coarse to fine; there may be none.
+        losses: of masks in training; None where the head is not trained.
 
     Raises:
         ConfigError: the widths cannot be divided into groups.
@@ -98,9 +96,17 @@ class MaskHead(nn.Module):
     gn1: nn.GroupNorm
     gn2: nn.GroupNorm
 
-    def __init__(self, channels: int, heads: int, feature_channels: Sequence[int]):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        feature_channels: Mapping[str, int],
+        losses: MaskCriterion | None = None,
+    ):
         super().__init__()
         check_mask_widths(channels, heads, len(feature_channels))
+        self.in_features = tuple(feature_channels)
+        self.losses = losses
         self.channels = channels
         self.heads = heads
         halved = [channels // 2**i for i in range(1, len(feature_channels) + 2)]
@@ -109,7 +115,7 @@ class MaskHead(nn.Module):
             setattr(self, f"lay{i}", nn.Conv2d(before, after, 3, padding=1))
             setattr(self, f"gn{i}", nn.GroupNorm(GROUPS, after))
         self.out_lay = nn.Conv2d(widths[-1], 1, 3, padding=1)
-        for i, in_channels in enumerate(feature_channels, start=1):
+        for i, in_channels in enumerate(feature_channels.values(), start=1):
             setattr(self, f"adapter{i}", nn.Conv2d(in_channels, widths[i + 1], 1))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

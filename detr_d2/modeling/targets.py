@@ -44,10 +44,6 @@ class Targets:
             tuple(count for count in self.counts for _ in range(times)),
         )
 
-    def every(self, step: int) -> Targets:
-        """The first of each ``step`` images in a row, which undoes :meth:`repeated`."""
-        return Targets(self.labels[::step], self.boxes[::step], self.counts[::step])
-
     @classmethod
     def of_batch(
         cls,

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..modeling import HungarianMatcher, LossWeights, SetCriterion, Targets
+from ..modeling import HungarianMatcher, LossWeights, Prediction, SetCriterion, Targets
 from .published_detr import as_published_outputs, as_published_targets, build_published_criterion
 
 CLASSES, QUERIES = 80, 100
@@ -34,12 +34,12 @@ def main() -> None:
         boxes=torch.rand(args.batch, args.objects, 4) * 0.4 + 0.2,
         counts=(args.objects,) * args.batch,
     )
-    ours = SetCriterion(CLASSES, QUERIES, HungarianMatcher(), LossWeights(1.0, 1.0, 1.0))
+    ours = SetCriterion(CLASSES, QUERIES, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), 0.1)
     published = build_published_criterion(args.published, CLASSES)
     published_targets = as_published_targets(targets)
 
     def run_ours() -> Tensor:
-        losses, _ = ours(logits, raw_boxes.sigmoid(), targets)
+        losses, _ = ours([Prediction(logits, raw_boxes.sigmoid())], targets)
         return torch.stack(list(losses.values())).sum()
 
     def run_published() -> Tensor:

@@ -19,7 +19,7 @@ from ..engine.setup import load_config
 from ..errors import UserError
 from ..modeling import Detr
 from ..modeling.inference import Sizes
-from ..modeling.segmentation import MaskPredictor
+from ..modeling.mask_criterion import MaskPredictor
 from .command import run_command
 
 PROGRAM = "python -m detr_d2.tools.model_complexity"

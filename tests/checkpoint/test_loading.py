@@ -62,7 +62,7 @@ def test_other_classes_and_queries_change_these_alone_and_one_summary_says_so(
     tiny_config: CfgNode, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = save_published(config(tiny_config, NUM_CLASSES=7, NUM_OBJECT_QUERIES=4), tmp_path / "x.pth")
-    model = build_model(config(tiny_config, QUERY_GROUPS=2))
+    model = build_model(config(tiny_config, AUXILIARY=("groups",)))
     before = snapshot(model)
     checkpointer = DetrCheckpointer(model)
     checkpointer.load(str(tmp_path / "x.pth"))

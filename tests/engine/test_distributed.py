@@ -36,7 +36,7 @@ def relative_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> flo
 def config(folder: Path) -> CfgNode:
     cfg = write_dataset(folder)
     cfg.MODEL.DETR.DROPOUT = 0.0
-    cfg.MODEL.DETR.ENCODER_LOSS_WEIGHT = 1.0
+    cfg.MODEL.DETR.AUXILIARY = ("encoder",)
     cfg.MODEL.RESNETS.NORM = "FrozenBN"
     cfg.SOLVER.MAX_ITER = 3
     cfg.SOLVER.ACCUMULATION_STEPS = 2

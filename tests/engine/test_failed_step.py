@@ -48,8 +48,7 @@ def fail(cfg: CfgNode, at: int = 2, image: int = 1) -> Path:
 
 
 def detection(cfg: CfgNode) -> None:
-    cfg.MODEL.DETR.QUERY_GROUPS = 2
-    cfg.MODEL.DETR.ENCODER_LOSS_WEIGHT = 1.0
+    cfg.MODEL.DETR.AUXILIARY, cfg.MODEL.DETR.GROUPS.NUM = ("groups", "encoder"), 2
 
 
 def frozen_norm(cfg: CfgNode) -> None:

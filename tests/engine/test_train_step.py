@@ -73,7 +73,7 @@ def test_detr_accumulates_to_the_joint_batch_only_with_joint_normalisation(
 ) -> None:
     tiny_config.MODEL.DETR.DROPOUT = 0.0
     tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
-    tiny_config.MODEL.DETR.ENCODER_LOSS_WEIGHT = 1.0
+    tiny_config.MODEL.DETR.AUXILIARY = ("encoder",)
     tiny_config.MODEL.DETR.LOSS_NORMALIZATION = normalization
     sizes = ((64, 96, 5), (48, 70, 1), (40, 96, 0), (64, 33, 2))  # every micro-batch is padded to 64 x 96
     images = [make_input(*size) for size in sizes]

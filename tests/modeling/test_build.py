@@ -141,10 +141,10 @@ def test_every_mask_key_reaches_the_part_that_it_names() -> None:
     test.PANOPTIC_MIN_AREA, test.MASK_CHUNK, test.INSTANCE_ON, test.PANOPTIC_ON = 5, 6, False, True
     cfg.DATASETS.TRAIN = ("shapes_train_panoptic",)
     model = build_model(cfg)
-    assert model.mask_features == ("res2",)
+    assert model.mask_head.in_features == ("res2",)
     assert model.mask_head.adapter1.in_channels == 8
     assert model.bbox_attention.heads == 8
-    criterion = model.mask_criterion
+    criterion = model.mask_head.losses
     assert (criterion.mask_weight, criterion.dice_weight, criterion.on_padding) == (1.5, 2.5, True)
     assert criterion.num_queries == 10
     assert model.frozen
@@ -198,11 +198,11 @@ def test_every_model_key_reaches_the_part_that_it_names() -> None:
     assert isinstance(model.position_encoding, LearnedPositionEncoding)
     criterion, matcher = model.criterion, model.criterion.matcher
     assert (criterion.weights.class_, criterion.weights.l1, criterion.weights.giou) == (1.5, 2.5, 3.5)
-    assert (matcher.class_weight, matcher.l1_weight, matcher.giou_weight) == (4.5, 5.5, 6.5)
-    assert criterion.class_weight[-1].item() == pytest.approx(0.3)
+    assert (matcher.class_cost, matcher.l1_cost, matcher.giou_cost) == (4.5, 5.5, 6.5)
+    assert criterion.label_weights[-1].item() == pytest.approx(0.3)
     assert criterion.per_process
-    assert not model.deep_supervision
-    assert model.metrics_period == 7
+    assert not criterion.deep_supervision
+    assert criterion.metrics_period == 7
     assert model.query_embed.weight.shape == (10, 32)
     assert model.class_embed.out_features == 4
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from detr_d2.modeling import HungarianMatcher, LossNormalizers, LossWeights, SetCriterion, Targets
+from detr_d2.modeling import HungarianMatcher, LossNormalizers, LossWeights, Prediction, SetCriterion, Targets
 
 from .oracles import random_predictions, random_targets, set_loss
 from .test_matcher import pairs_of
@@ -13,7 +13,7 @@ def make_criterion(per_process: bool = False, no_object: float = 0.1) -> SetCrit
     return SetCriterion(
         CLASSES,
         QUERIES,
-        HungarianMatcher(),
+        HungarianMatcher(1.0, 5.0, 2.0),
         LossWeights(class_=1.5, l1=5.0, giou=2.0),
         no_object,
         per_process,
@@ -26,7 +26,7 @@ def make_criterion(per_process: bool = False, no_object: float = 0.1) -> SetCrit
 def test_losses_of_every_layer_equal_the_plain_loops(counts: tuple[int, ...]) -> None:
     logits, boxes = random_predictions(3, len(counts), QUERIES, CLASSES)
     targets = random_targets(counts, CLASSES)
-    losses, matches = make_criterion()(logits, boxes, targets)
+    losses, matches = make_criterion()([Prediction(logits, boxes)], targets)
     for layer, suffix in enumerate(("_0", "_1", "")):
         pairs = [pairs_of(matches, layer, image) for image in range(len(counts))]
         ce, weights, l1, giou, objects = set_loss(logits[layer], boxes[layer], targets, pairs, 0.1)
@@ -39,7 +39,7 @@ def test_losses_of_every_layer_equal_the_plain_loops(counts: tuple[int, ...]) ->
 def test_class_loss_is_pytorchs_weighted_mean() -> None:
     logits, boxes = random_predictions(1, 2, QUERIES, CLASSES)
     targets = random_targets((3, 1), CLASSES)
-    losses, matches = make_criterion()(logits, boxes, targets)
+    losses, matches = make_criterion()([Prediction(logits, boxes)], targets)
     labels = torch.full((2, QUERIES), CLASSES)
     for image in range(2):
         for query, target in pairs_of(matches, 0, image):
@@ -54,12 +54,11 @@ def test_micro_batches_with_joint_normalizers_sum_to_the_whole_batch() -> None:
     logits, boxes = random_predictions(2, 4, QUERIES, CLASSES)
     counts = (4, 0, 1, 8)
     targets = random_targets(counts, CLASSES)
-    whole, _ = criterion(logits, boxes, targets)
+    whole, _ = criterion([Prediction(logits, boxes)], targets)
     normalizers = criterion.normalizers(counts)
     parts = [
         criterion(
-            logits[:, half],
-            boxes[:, half],
+            [Prediction(logits[:, half], boxes[:, half])],
             Targets(targets.labels[half], targets.boxes[half], counts[half]),
             normalizers,
         )[0]
@@ -72,20 +71,20 @@ def test_micro_batches_with_joint_normalizers_sum_to_the_whole_batch() -> None:
 def test_normalizers_follow_from_the_object_counts() -> None:
     normalizers = LossNormalizers.from_counts((2, 0, 9), QUERIES, 0.1, torch.device("cpu"))
     assert normalizers.num_boxes.item() == 11
-    assert normalizers.class_weight.item() == pytest.approx(2 + 6 + 0.1 * (4 + 6 + 0))
+    assert normalizers.label_weight.item() == pytest.approx(2 + 6 + 0.1 * (4 + 6 + 0))
 
 
 def test_without_objects_and_without_no_object_weight_the_loss_is_zero_not_nan() -> None:
     logits, boxes = random_predictions(1, 1, QUERIES, CLASSES)
     targets = Targets(torch.zeros(1, 0).long(), torch.zeros(1, 0, 4), (0,))
-    losses, _ = make_criterion(no_object=0.0)(logits, boxes, targets)
+    losses, _ = make_criterion(no_object=0.0)([Prediction(logits, boxes)], targets)
     assert all(loss.item() == 0 for loss in losses.values())
 
 
 def test_images_without_objects_give_gradients_to_logits_and_boxes() -> None:
     logits, boxes = (x.requires_grad_() for x in random_predictions(1, 2, QUERIES, CLASSES))
     targets = Targets(torch.zeros(2, 0).long(), torch.zeros(2, 0, 4), (0, 0))
-    losses, _ = make_criterion()(logits, boxes, targets)
+    losses, _ = make_criterion()([Prediction(logits, boxes)], targets)
     sum(losses.values()).backward()  # type: ignore[union-attr]
     assert logits.grad is not None
     assert logits.grad.abs().sum() > 0
@@ -96,9 +95,9 @@ def test_images_without_objects_give_gradients_to_logits_and_boxes() -> None:
 def test_losses_are_float32_under_autocast() -> None:
     logits, boxes = random_predictions(2, 2, QUERIES, CLASSES)
     targets = random_targets((3, 2), CLASSES)
-    expected, _ = make_criterion()(logits, boxes, targets)
+    expected, _ = make_criterion()([Prediction(logits, boxes)], targets)
     with torch.autocast("cpu", torch.bfloat16):
-        losses, _ = make_criterion()(logits, boxes, targets)
+        losses, _ = make_criterion()([Prediction(logits, boxes)], targets)
     for name, value in expected.items():
         assert losses[name].dtype == torch.float32
         assert torch.equal(losses[name], value)

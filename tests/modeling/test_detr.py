@@ -8,6 +8,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from ..conftest import make_input
+from .steps import steps
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_inference_gives_one_instance_for_each_query_in_the_asked_for_size(
     del batch[1]["height"], batch[1]["width"]
     with torch.no_grad():
         results = model(batch)
-        logits, boxes = model.predict(model.transform(model.preprocess(batch))[0])
+        logits, boxes = model.predict(steps(model, batch).decoded.hidden)
     sizes = [(640, 480), (80, 64), (48, 48)]
     for i, (result, (height, width)) in enumerate(zip(results, sizes, strict=True)):
         instances = result["instances"]
@@ -71,7 +72,8 @@ def test_inference_gives_one_instance_for_each_query_in_the_asked_for_size(
 def test_padding_is_zero_after_normalisation_and_hidden_from_attention(tiny_config: CfgNode) -> None:
     model = build_model(tiny_config).eval()
     small, large = make_input(48, 48, 0), make_input(64, 96, 0)
-    images = model.preprocess([small, large])
+    batch = [small, large]
+    images = model.preprocess(batch)
     assert images.tensor.shape == (2, 3, 64, 96)
     mean, std = torch.tensor(tiny_config.MODEL.PIXEL_MEAN), torch.tensor(tiny_config.MODEL.PIXEL_STD)
     expected = (small["image"].float() - mean[:, None, None]) / std[:, None, None]
@@ -81,7 +83,7 @@ def test_padding_is_zero_after_normalisation_and_hidden_from_attention(tiny_conf
 
     # Features of the padding may be anything: attention does not see them.
     with torch.no_grad():
-        expected_logits, expected_boxes = model.predict(model.transform(images)[0])
+        expected_logits, expected_boxes = model.predict(steps(model, batch).decoded.hidden)
         backbone = model.backbone.forward
 
         def disturbed(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -91,7 +93,7 @@ def test_padding_is_zero_after_normalisation_and_hidden_from_attention(tiny_conf
             return features
 
         model.backbone.forward = disturbed
-        logits, boxes = model.predict(model.transform(images)[0])
+        logits, boxes = model.predict(steps(model, batch).decoded.hidden)
     torch.testing.assert_close(logits, expected_logits)
     torch.testing.assert_close(boxes, expected_boxes)
 
@@ -109,20 +111,20 @@ def test_metrics_go_to_the_event_storage_and_never_into_the_loss(
         assert not {"class_error", "cardinality_error"} & set(losses)
 
 
-def test_predictions_that_are_not_finite_are_reported_with_the_files(
+def test_images_whose_predictions_are_not_finite_are_told(
     tiny_config: CfgNode, batch: list[dict[str, Any]]
 ) -> None:
     model = build_model(tiny_config)
     batch[0]["image"] = batch[0]["image"].float()
     batch[0]["image"][0, 3, 3] = float("nan")
     tiny_config.MODEL.RESNETS.NORM = "FrozenBN"  # batch norm would spread it over the batch
-    tiny_config.MODEL.DETR.QUERY_GROUPS = 2
+    tiny_config.MODEL.DETR.AUXILIARY, tiny_config.MODEL.DETR.GROUPS.NUM = ("groups",), 2
     model = build_model(tiny_config)
     assert not all(loss.isfinite() for loss in model(batch).values())
-    assert model.broken_images == ["random-64x96.png"]
+    assert model.broken == (0,)
     batch[0]["image"] = torch.zeros(3, 64, 96)
     assert all(loss.isfinite() for loss in model(batch).values())
-    assert model.broken_images == []
+    assert model.broken == ()
 
 
 def test_a_class_that_the_model_lacks_is_reported_with_the_file(
@@ -210,15 +212,15 @@ def test_inputs_are_left_as_they_were(tiny_config: CfgNode) -> None:
 
 
 def test_groups_of_queries_do_not_see_each_other(tiny_config: CfgNode) -> None:
-    tiny_config.MODEL.DETR.QUERY_GROUPS = 3
+    tiny_config.MODEL.DETR.AUXILIARY, tiny_config.MODEL.DETR.GROUPS.NUM = ("groups",), 3
     tiny_config.MODEL.DETR.DROPOUT = 0.0
     tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
     model = build_model(tiny_config)
-    images = model.preprocess([make_input(64, 64, 0), make_input(64, 64, 0)])
+    batch = [make_input(64, 64, 0), make_input(64, 64, 0)]
     with torch.no_grad():
-        logits, _ = model.predict(model.transform(images)[0])
+        logits, _ = model.predict(steps(model, batch).decoded.hidden)
         model.query_embed.weight[10:20] += 1.0
-        disturbed, _ = model.predict(model.transform(images)[0])
+        disturbed, _ = model.predict(steps(model, batch).decoded.hidden)
     assert logits.shape[2] == 30
     assert torch.equal(logits[:, :, :10], disturbed[:, :, :10])
     assert torch.equal(logits[:, :, 20:], disturbed[:, :, 20:])
@@ -227,7 +229,7 @@ def test_groups_of_queries_do_not_see_each_other(tiny_config: CfgNode) -> None:
 
 def test_inference_keeps_the_first_group(tiny_config: CfgNode) -> None:
     single = build_model(tiny_config).eval()
-    tiny_config.MODEL.DETR.QUERY_GROUPS = 3
+    tiny_config.MODEL.DETR.AUXILIARY, tiny_config.MODEL.DETR.GROUPS.NUM = ("groups",), 3
     grouped = build_model(tiny_config).eval()
     state = single.state_dict()
     state["query_embed.weight"] = torch.cat([state["query_embed.weight"], torch.randn(20, 32)])
@@ -244,9 +246,9 @@ def test_the_loss_of_groups_is_the_mean_of_their_losses(
 ) -> None:
     tiny_config.MODEL.DETR.DROPOUT = 0.0
     tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
-    tiny_config.MODEL.DETR.QUERY_GROUPS = 2
+    tiny_config.MODEL.DETR.AUXILIARY, tiny_config.MODEL.DETR.GROUPS.NUM = ("groups",), 2
     grouped = build_model(tiny_config)
-    tiny_config.MODEL.DETR.QUERY_GROUPS = 1
+    tiny_config.MODEL.DETR.AUXILIARY = ()
     single = build_model(tiny_config)
     losses = []
     for group in (slice(0, 10), slice(10, 20)):
@@ -278,10 +280,13 @@ def test_position_in_content_adds_the_encoding_to_the_features(tiny_config: CfgN
     tiny_config.MODEL.DETR.POSITION_IN_CONTENT = True
     with_position = build_model(tiny_config).eval()
     with_position.load_state_dict(model.state_dict())
-    images = model.preprocess([make_input(64, 64, 0)])
+    batch = [make_input(64, 64, 0)]
+    images = model.preprocess(batch)
     position = model.position_encoding(torch.zeros(1, 4, 4, dtype=torch.bool))
     with torch.no_grad():
         projected = model.input_proj(model.backbone(images.tensor)["res4"])
-        expected, _ = model.transformer(projected + position, position, model.query_embed.weight, None)
-        queries = with_position.transform(images).queries
-    torch.testing.assert_close(queries, expected)
+        tokens, at = (x.flatten(2).mT for x in (projected + position, position))
+        expected = model.transformer.encoder(tokens, at, None)
+        memory = with_position.encode({"res4": model.backbone(images.tensor)["res4"]}, images)
+    torch.testing.assert_close(memory.tokens, expected)
+    torch.testing.assert_close(memory.projected, projected.flatten(2).mT)

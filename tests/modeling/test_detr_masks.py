@@ -51,7 +51,7 @@ def test_detector_losses_are_those_without_a_mask_head(
 def test_only_matched_queries_go_through_the_mask_head(
     mask_config: CfgNode, batch: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mask_config.MODEL.DETR.QUERY_GROUPS = 2
+    mask_config.MODEL.DETR.AUXILIARY, mask_config.MODEL.DETR.GROUPS.NUM = ("groups",), 2
     seen: list[tuple[int, ...]] = []
     forward = MaskHead.forward
 
@@ -77,7 +77,7 @@ def test_a_batch_without_objects_trains_and_masks_are_not_needed_there(mask_conf
 def test_mask_losses_of_micro_batches_sum_to_those_of_the_joint_batch(mask_config: CfgNode) -> None:
     mask_config.MODEL.DETR.DROPOUT = 0.0
     mask_config.MODEL.RESNETS.NORM = "FrozenBN"
-    mask_config.MODEL.DETR.QUERY_GROUPS = 2
+    mask_config.MODEL.DETR.AUXILIARY, mask_config.MODEL.DETR.GROUPS.NUM = ("groups",), 2
     model = build_model(mask_config)
     batch = [make_mask_input(64, 64, n) for n in (3, 0, 1, 11)]
     whole = model(batch)
@@ -129,9 +129,9 @@ def test_a_frozen_detector_has_no_gradients_no_dropout_and_no_losses(
 ) -> None:
     mask_config.MODEL.DETR.FROZEN_WEIGHTS = "any.pth"
     mask_config.MODEL.DETR.DROPOUT = 0.5
-    mask_config.MODEL.DETR.QUERY_GROUPS = 3
-    mask_config.MODEL.DETR.ENCODER_LOSS_WEIGHT = 1.0
+    mask_config.MODEL.DETR.AUXILIARY = ("groups", "encoder")
     model = build_model(mask_config)
+    assert model.query_embed.weight.shape[0] == 11 * 10, "as in the file that it is loaded from"
     assert modules_that_train(model) == {"bbox_attention", "mask_head"}
     assert modules_that_train(model.eval()) == set()
     assert modules_that_train(model.train()) == {"bbox_attention", "mask_head"}

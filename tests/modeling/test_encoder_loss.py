@@ -9,6 +9,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..conftest import make_input
+from .steps import steps
 
 
 @pytest.fixture
@@ -20,10 +21,11 @@ def test_the_encoder_is_supervised_at_the_objects_centres(
     tiny_config: CfgNode, batch: list[dict[str, Any]]
 ) -> None:
     tiny_config.MODEL.DETR.DROPOUT = 0.0
-    tiny_config.MODEL.DETR.QUERY_GROUPS = 2
+    tiny_config.MODEL.DETR.AUXILIARY, tiny_config.MODEL.DETR.GROUPS.NUM = ("groups",), 2
     tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
     plain = build_model(tiny_config)
-    tiny_config.MODEL.DETR.ENCODER_LOSS_WEIGHT = 0.5
+    tiny_config.MODEL.DETR.AUXILIARY = ("groups", "encoder")
+    tiny_config.MODEL.DETR.ENCODER.LOSS_WEIGHT = 0.5
     model = build_model(tiny_config)
     model.load_state_dict(plain.state_dict())
     losses, expected = model(batch), plain(batch)
@@ -32,8 +34,7 @@ def test_the_encoder_is_supervised_at_the_objects_centres(
     assert set(losses) - set(expected) == {"loss_ce_encoder", "loss_bbox_encoder", "loss_giou_encoder"}
 
     # The plain loop: 64 x 96, 80 x 64 and 48 x 48 pixels are 4 x 6, 5 x 4 and 3 x 3 of the 5 x 6 cells.
-    memory = model.transform(model.preprocess(batch)).memory
-    logits, boxes = model.predict(memory)
+    logits, boxes = model.predict(steps(model, batch).memory.tokens)
     l1, ce, crowded = 0.0, 0.0, 0
     for i, (x, (rows, columns)) in enumerate(zip(batch, [(4, 6), (5, 4), (3, 3)], strict=True)):
         height, width = x["instances"].image_size
@@ -65,7 +66,8 @@ def test_the_encoder_is_supervised_at_the_objects_centres(
 def test_the_encoders_loss_does_not_depend_on_who_shares_the_batch(tiny_config: CfgNode) -> None:
     """What convolutions see at the border does, so that this backbone only averages."""
     tiny_config.MODEL.DETR.DROPOUT = 0.0
-    tiny_config.MODEL.DETR.ENCODER_LOSS_WEIGHT = 1.0
+    tiny_config.MODEL.DETR.AUXILIARY = ("encoder",)
+    tiny_config.MODEL.DETR.ENCODER.LOSS_WEIGHT = 1.0
     model = build_model(tiny_config)
     model.backbone.forward = lambda pixels: {
         "res4": nn.functional.avg_pool2d(pixels, 16).repeat(1, 11, 1, 1)[:, :32]

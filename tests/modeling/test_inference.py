@@ -14,10 +14,12 @@ from detectron2.modeling import build_model
 from detectron2.utils.visualizer import Visualizer
 from torch import Tensor, nn
 
+from detr_d2.modeling import Decoded, Memory, Queries
 from detr_d2.modeling.inference import Inference, Sizes
 from detr_d2.modeling.panoptic import panoptic_queries
 
 from ..conftest import make_mask_input
+from .steps import masks_of, steps
 
 # Classes 0 and 2 are things, 1 is stuff.
 METADATA = {
@@ -39,14 +41,15 @@ def config(mask_config: CfgNode) -> Any:
 
 
 class RandomTokens(nn.Module):
-    """In place of the transformer: queries and memory that differ, as only a trained one's do."""
+    """In place of encoder and decoder: queries and memory that differ, as only a trained one's do."""
 
-    def forward(self, features: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(1)
-        batch, channels, height, width = features.shape
-        queries = torch.randn(1, batch, 10, channels, generator=generator)
-        memory = 2 * torch.randn(batch, height * width, channels, generator=generator)
-        return queries.to(features), memory.to(features)
+    def encoder(self, tokens: Tensor, *rest: Any) -> Tensor:
+        return 2 * torch.randn(*tokens.shape, generator=torch.Generator().manual_seed(1)).to(tokens)
+
+    def decoder(self, queries: Queries, memory: Memory, box_head: nn.Module) -> Decoded:
+        generator = torch.Generator().manual_seed(2)
+        hidden = torch.randn(1, len(memory.tokens), 10, memory.tokens.shape[2], generator=generator)
+        return Decoded(hidden.to(memory.tokens))
 
 
 def build(cfg: CfgNode, precision: torch.dtype = torch.float64) -> nn.Module:
@@ -76,9 +79,9 @@ def run(
     gave: list[Tensor] = []
     predict_masks = model.predict_masks
 
-    def listening(decoded: Any, queries: Sequence[Tensor], chunk: int | None = None) -> Sequence[Tensor]:
+    def listening(features: Any, memory: Any, decoded: Any, queries: Any, chunk: Any) -> Sequence[Tensor]:
         asked.extend(queries)
-        masks = predict_masks(decoded, queries, chunk)
+        masks = predict_masks(features, memory, decoded, queries, chunk)
         gave.extend(masks)
         return masks
 
@@ -93,7 +96,7 @@ def test_only_queries_that_a_result_shows_are_given_masks(config: CfgNode) -> No
     model, batch = build(config), batch_of_two()
     results, asked, _ = run(model, batch)
     with torch.no_grad():
-        logits, _ = model.predict(model.transform(model.preprocess(batch)).queries[-1])
+        logits, _ = model.predict(steps(model, batch).decoded.hidden[-1])
     for image, (result, queries) in enumerate(zip(results, asked, strict=True)):
         shown = set()
         probabilities = logits[image].softmax(-1)
@@ -112,9 +115,9 @@ def test_results_are_those_of_running_all_queries(config: CfgNode) -> None:
     model, batch = build(config), batch_of_two()
     results, _, _ = run(model, batch)
     with torch.no_grad():
-        decoded = model.transform(model.preprocess(batch))
-        everything = model.predict_masks(decoded, [torch.arange(10)] * 2)
-        logits, boxes = model.predict(decoded.queries[-1])
+        between = steps(model, batch)
+        everything = masks_of(model, between, [torch.arange(10)] * 2)
+        logits, boxes = model.predict(between.decoded.hidden[-1])
         expected = model.inference(
             logits,
             boxes,
@@ -133,8 +136,8 @@ def test_logits_are_those_of_running_all_queries(config: CfgNode) -> None:
     model, batch = build(config, torch.float32), batch_of_two()
     _, asked, gave = run(model, batch)
     with torch.no_grad():
-        decoded = model.transform(model.preprocess(batch))
-        everything = model.predict_masks(decoded, [torch.arange(10)] * 2)
+        between = steps(model, batch)
+        everything = masks_of(model, between, [torch.arange(10)] * 2)
     for queries, masks, of_all in zip(asked, gave, everything, strict=True):
         torch.testing.assert_close(masks, of_all[queries], rtol=0, atol=1e-5)
 
@@ -155,7 +158,7 @@ def test_instances_are_things_numbered_in_the_list_of_things_and_stuff(config: C
     model, batch = build(config), batch_of_two()
     (result, _), _, _ = run(model, batch)
     with torch.no_grad():
-        logits, _ = model.predict(model.transform(model.preprocess(batch)).queries[-1])
+        logits, _ = model.predict(steps(model, batch).decoded.hidden[-1])
     best = logits[0, :, :3].argmax(-1).tolist()
     assert 1 in best
     assert result["instances"].pred_classes.tolist() == [label for label in best if label != 1]
@@ -174,7 +177,7 @@ def test_each_result_can_be_had_alone(config: CfgNode, only: str) -> None:
     if only == "PANOPTIC_ON":
         assert torch.equal(results[0][name][0], both[0][name][0])
         with torch.no_grad():
-            logits, _ = model.predict(model.transform(model.preprocess(batch)).queries[-1])
+            logits, _ = model.predict(steps(model, batch).decoded.hidden[-1])
         assert [q.tolist() for q in asked] == [panoptic_queries(x, 0.6).tolist() for x in logits]
     else:
         assert torch.equal(results[1][name].pred_masks, both[1][name].pred_masks)

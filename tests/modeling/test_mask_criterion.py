@@ -74,7 +74,7 @@ def test_what_the_head_says_about_padding_counts_only_where_asked_for(on_padding
     logits = torch.randn(2, QUERIES, *PADDED)
     disturbed = logits.clone()
     disturbed[0, :, :, 7:] = 30.0  # of an image that is 7 pixels wide
-    criterion = MaskCriterion(QUERIES, on_padding=on_padding)
+    criterion = MaskCriterion(QUERIES, 1.0, 1.0, on_padding=on_padding)
     first, second = (
         criterion(chosen_from(x), matches, targets, PADDED, torch.tensor(3.0)) for x in (logits, disturbed)
     )
@@ -82,33 +82,14 @@ def test_what_the_head_says_about_padding_counts_only_where_asked_for(on_padding
         assert torch.equal(first[name], second[name]) is not on_padding
 
 
-def test_of_several_groups_the_first_has_masks() -> None:
-    counts, groups = (2, 0, 3), 2
-    logits, targets = torch.randn(3, QUERIES, 3, 4), make_targets((2, 0, 3))
-    repeated = [count for count in counts for _ in range(groups)]
-    matches = random_matches(repeated)
-    first = matches.image % groups == 0
-    alone = Matches(matches.image[first] // groups, matches.query[:, first], matches.target[:, first])
-    asked: list[Tensor] = []
-
-    def predict(queries: Sequence[Tensor], chunk: int | None) -> list[Tensor]:
-        asked.extend(queries)
-        return [x[q] for x, q in zip(logits, queries, strict=True)]
-
-    criterion = MaskCriterion(QUERIES)
-    losses = criterion(predict, matches, targets, PADDED, torch.tensor(5.0), groups)
-    expected = criterion(chosen_from(logits), alone, targets, PADDED, torch.tensor(5.0))
-    assert [len(x) for x in asked] == list(counts)
-    for name, value in expected.items():
-        assert torch.equal(losses[name], value)
-
-
 def test_without_any_object_the_losses_are_zeros_that_depend_on_a_mask() -> None:
     logits = torch.randn(2, QUERIES, 3, 4, requires_grad=True)
     nothing = (torch.zeros(0, *PADDED, dtype=torch.bool),) * 2
     targets = Targets(torch.zeros(2, 0).long(), torch.zeros(2, 0, 4), (0, 0), nothing)
     matches = Matches(torch.zeros(0).long(), torch.zeros(1, 0).long(), torch.zeros(1, 0).long())
-    losses = MaskCriterion(QUERIES)(chosen_from(logits), matches, targets, PADDED, torch.tensor(1.0))
+    losses = MaskCriterion(QUERIES, 1.0, 1.0)(
+        chosen_from(logits), matches, targets, PADDED, torch.tensor(1.0)
+    )
     assert {name: value.item() for name, value in losses.items()} == {"loss_mask": 0, "loss_dice": 0}
     (gradient,) = torch.autograd.grad(sum(losses.values()), logits)
     assert not gradient.any()
@@ -118,7 +99,7 @@ def test_losses_of_bfloat16_masks_are_float32() -> None:
     counts = (2, 1)
     logits = torch.randn(2, QUERIES, 3, 4, dtype=torch.bfloat16)
     targets, matches = make_targets(counts), random_matches(counts)
-    criterion = MaskCriterion(QUERIES)
+    criterion = MaskCriterion(QUERIES, 1.0, 1.0)
     expected = criterion(chosen_from(logits.float()), matches, targets, PADDED, torch.tensor(3.0))
     with torch.autocast("cpu", torch.bfloat16):
         losses = criterion(chosen_from(logits), matches, targets, PADDED, torch.tensor(3.0))
@@ -135,7 +116,9 @@ def test_full_size_masks_are_not_kept_for_the_backward_pass() -> None:
     assert targets.masks is not None
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
-        losses = MaskCriterion(QUERIES)(chosen_from(logits), matches, targets, PADDED, torch.tensor(6.0))
+        losses = MaskCriterion(QUERIES, 1.0, 1.0)(
+            chosen_from(logits), matches, targets, PADDED, torch.tensor(6.0)
+        )
     assert not [x.shape for x in kept if x.is_floating_point() and x.shape[-2:] == PADDED]
     own = {masks.data_ptr() for masks in targets.masks}
     assert {x.data_ptr() for x in kept if x.dtype == torch.bool} <= own

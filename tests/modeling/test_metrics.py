@@ -1,8 +1,7 @@
 import torch
-from detectron2.utils.events import EventStorage
 
 from detr_d2.modeling import Matches, Targets
-from detr_d2.modeling.metrics import current_event_storage, detection_metrics
+from detr_d2.modeling.metrics import detection_metrics
 
 
 def one_hot(classes: list[list[int]]) -> torch.Tensor:
@@ -27,9 +26,3 @@ def test_a_batch_without_objects_has_every_class_wrong() -> None:
     metrics = detection_metrics(one_hot([[3, 3]]), targets, nothing)
     assert metrics["class_error"] == 100
     assert metrics["cardinality_error"] == 0
-
-
-def test_there_is_an_event_storage_inside_a_training_loop_only() -> None:
-    assert current_event_storage() is None
-    with EventStorage(3) as storage:
-        assert current_event_storage() is storage

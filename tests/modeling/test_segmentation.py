@@ -28,6 +28,10 @@ def test_attention_maps_equal_the_plain_loop() -> None:
             assert result[i, head, cell // 3, cell % 3].item() == pytest.approx(expected, abs=1e-6)
 
 
+def named(channels: list[int]) -> dict[str, int]:
+    return {f"stage {i}": count for i, count in enumerate(channels)}
+
+
 def plain(head: MaskHead, projected: Tensor, finer: list[Tensor], attention: Tensor) -> Tensor:
     """The head on one query (heads, h, w) of one image, with everything repeated and joined."""
     state = head.state_dict()
@@ -51,7 +55,7 @@ def test_the_head_equals_itself_on_one_joined_query_after_the_other(
     stages: int, counts: tuple[int, ...]
 ) -> None:
     channels = [7, 5, 3][:stages]
-    head = MaskHead(128, 8, channels)
+    head = MaskHead(128, 8, named(channels))
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     sizes = [(5, 7), (9, 14), (17, 27)]  # not twice the one before, as images of any size give
@@ -71,7 +75,7 @@ def test_the_head_equals_itself_on_one_joined_query_after_the_other(
 
 
 def test_the_head_gives_every_part_the_gradient_of_the_joined_convolution() -> None:
-    head = MaskHead(32, 8, [5])
+    head = MaskHead(32, 8, named([5]))
     projected, finer = torch.randn(2, 32, 3, 4, requires_grad=True), torch.randn(2, 5, 6, 8)
     attention = torch.rand(3, 8, 3, 4, requires_grad=True)
     inputs = [projected, attention, *head.parameters()]
@@ -88,14 +92,14 @@ def test_the_head_gives_every_part_the_gradient_of_the_joined_convolution() -> N
 
 
 def test_no_queries_give_no_masks_of_the_right_size() -> None:
-    head = MaskHead(64, 8, [5, 3])
+    head = MaskHead(64, 8, named([5, 3]))
     finer = [torch.randn(2, 5, 6, 8), torch.randn(2, 3, 12, 16)]
     masks = head(torch.randn(2, 64, 3, 4), finer, torch.zeros(0, 8, 3, 4), (0, 0), chunk=4)
     assert masks.shape == (0, 12, 16)
 
 
 def test_names_and_widths_are_the_published_ones() -> None:
-    head = MaskHead(256, 8, [1024, 512, 256])
+    head = MaskHead(256, 8, named([1024, 512, 256]))
     shapes = {name: tuple(x.shape) for name, x in head.state_dict().items() if name.endswith("weight")}
     assert shapes == {
         "lay1.weight": (264, 264, 3, 3),
@@ -117,7 +121,7 @@ def test_names_and_widths_are_the_published_ones() -> None:
 
 def test_initialisation_is_the_published_one() -> None:
     """Kaiming uniform with slope 1: bounds of √(3 / fan_in); biases of zero."""
-    head = MaskHead(256, 8, [1024, 512, 256])
+    head = MaskHead(256, 8, named([1024, 512, 256]))
     for name, fan_in in (("lay1", 264 * 9), ("lay5", 32 * 9), ("adapter2", 512)):
         convolution = head.get_submodule(name)
         bound = math.sqrt(3 / fan_in)
@@ -137,4 +141,4 @@ def test_channels_that_groups_cannot_divide_are_refused(channels: int, heads: in
     with pytest.raises(
         ValueError, match=rf"MODEL.DETR.HIDDEN_DIM is {channels}, .*MASK_FEATURES of {stages}"
     ):
-        MaskHead(channels, heads, [8] * stages)
+        MaskHead(channels, heads, named([8] * stages))

@@ -2,7 +2,30 @@ import pytest
 import torch
 from torch import nn
 
-from detr_d2.modeling.transformer import DecoderLayer, EncoderLayer, Transformer
+from detr_d2.modeling import Decoder, DecoderLayer, Encoder, EncoderLayer, Memory, Part, Queries, Transformer
+
+from ..conftest import make_tiny_config
+
+
+def make(
+    channels: int, heads: int, encoder: int, decoder: int, feedforward: int, pre_norm: bool = False
+) -> Transformer:
+    cfg = make_tiny_config()
+    detr = cfg.MODEL.DETR
+    detr.HIDDEN_DIM, detr.NHEADS, detr.DIM_FEEDFORWARD, detr.PRE_NORM = channels, heads, feedforward, pre_norm
+    detr.ENC_LAYERS, detr.DEC_LAYERS = encoder, decoder
+    return Transformer(Encoder.from_config(cfg), Decoder.from_config(cfg))
+
+
+def asking(position: torch.Tensor) -> Queries:
+    """Queries (N, d) that all see each other."""
+    rows = slice(0, len(position))
+    return Queries(torch.zeros_like(position)[None], position[None], None, (Part(rows),))
+
+
+def remembering(tokens: torch.Tensor, position: torch.Tensor) -> Memory:
+    """Images without padding, of one row of cells."""
+    return Memory(tokens, tokens, position, None, ((1, tokens.shape[1]),))
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])
@@ -29,9 +52,10 @@ def test_decoder_layer_without_positions_equals_pytorchs(pre_norm: bool) -> None
     reference.load_state_dict(layer.state_dict())
     reference.eval()
     queries, memory = torch.randn(2, 5, 32), torch.randn(2, 7, 32)
-    no_position = torch.zeros(5, 32)
     expected = reference(queries, memory)
-    torch.testing.assert_close(layer(queries, no_position, memory, memory, None), expected)
+    torch.testing.assert_close(
+        layer(queries, asking(torch.zeros(5, 32)), remembering(memory, torch.zeros(1, 7, 32))), expected
+    )
 
 
 def test_positions_reach_queries_and_keys_but_never_values() -> None:
@@ -56,27 +80,26 @@ def test_decoder_positions_reach_queries_and_keys_but_never_values() -> None:
     tokens = layer.norm1(x + self_attn(located, located, x)[0])
     tokens = layer.norm2(tokens + cross_attn(tokens + query_embed, memory + position, memory)[0])
     expected = layer.norm3(tokens + layer.linear2(layer.linear1(tokens).relu()))
-    torch.testing.assert_close(layer(x, query_embed, memory, memory + position, None), expected)
+    torch.testing.assert_close(layer(x, asking(query_embed), remembering(memory, position)), expected)
 
 
 def test_every_decoder_layer_is_given_through_the_same_final_norm() -> None:
-    transformer = Transformer(16, 2, encoder_layers=1, decoder_layers=3, feedforward=32).eval()
-    nn.init.zeros_(transformer.decoder.norm.weight)
-    nn.init.constant_(transformer.decoder.norm.bias, 7.0)
-    features, position = torch.randn(2, 16, 3, 4), torch.randn(1, 16, 3, 4)
-    queries, memory = transformer(features, position, torch.randn(5, 16), None)
+    decoder = make(16, 2, 1, 3, 32).decoder.eval()
+    nn.init.zeros_(decoder.norm.weight)
+    nn.init.constant_(decoder.norm.bias, 7.0)
+    memory = remembering(torch.randn(2, 12, 16), torch.randn(1, 12, 16))
+    queries = decoder(asking(torch.randn(5, 16)), memory, None).hidden
     assert queries.shape == (3, 2, 5, 16)
-    assert memory.shape == (2, 12, 16)
     assert torch.equal(queries, torch.full_like(queries, 7.0))
 
 
 def test_only_the_pre_norm_encoder_ends_in_a_norm() -> None:
-    assert Transformer(16, 2, 1, 1, 32, pre_norm=False).encoder.norm is None
-    assert isinstance(Transformer(16, 2, 1, 1, 32, pre_norm=True).encoder.norm, nn.LayerNorm)
+    assert make(16, 2, 1, 1, 32).encoder.norm is None
+    assert isinstance(make(16, 2, 1, 1, 32, pre_norm=True).encoder.norm, nn.LayerNorm)
 
 
 def test_matrices_are_xavier_uniform_and_vectors_keep_pytorchs_defaults() -> None:
-    transformer = Transformer(64, 4, 1, 1, 256)
+    transformer = make(64, 4, 1, 1, 256)
     for name, parameter in transformer.named_parameters():
         if parameter.dim() > 1:
             fan_out, fan_in = parameter.shape

@@ -22,6 +22,7 @@ from detr_d2.paths import configs_folder
 from detr_d2.tools.published_detr import import_published
 
 from ..checkpoint.key_sets import published_shapes
+from ..modeling.steps import masks_of, steps
 from .published import FOLDER, build_detector, build_panoptic, requires_published_detr
 
 pytestmark = requires_published_detr
@@ -87,7 +88,7 @@ def test_scores_classes_and_boxes(tmp_path: Path, panoptic: bool) -> None:
     with torch.no_grad():
         expected = published(inputs)
         results = ours(batch)
-        decoded = ours.transform(ours.preprocess(batch))
+        between = steps(ours, batch)
     categories = [category for category in COCO_CATEGORIES if panoptic or category["isthing"]]
     for index, result in enumerate(results):
         ids = [category["id"] for category in categories]
@@ -106,7 +107,7 @@ def test_scores_classes_and_boxes(tmp_path: Path, panoptic: bool) -> None:
         assert score_error <= 1e-5
         assert box_error <= 1e-5
     if panoptic:
-        masks = torch.stack(list(ours.predict_masks(decoded, [torch.arange(100)] * 2)))
+        masks = torch.stack(list(masks_of(ours, between, [torch.arange(100)] * 2)))
         print(f"largest difference of a mask's logit: {(masks - expected['pred_masks']).abs().max():.1e}")
         torch.testing.assert_close(masks, expected["pred_masks"], rtol=0, atol=1e-4)
 

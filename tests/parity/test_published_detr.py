@@ -9,7 +9,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from detr_d2 import add_detr_config
-from detr_d2.modeling import HungarianMatcher, LossWeights, SetCriterion
+from detr_d2.modeling import HungarianMatcher, LossWeights, Prediction, SetCriterion
 from detr_d2.tools.published_detr import (
     as_published_outputs,
     as_published_targets,
@@ -18,6 +18,7 @@ from detr_d2.tools.published_detr import (
 )
 
 from ..modeling.oracles import random_predictions, random_targets
+from ..modeling.steps import match, steps
 from ..modeling.test_matcher import pairs_of
 from .published import FOLDER, build_detector, our_name, requires_published_detr
 
@@ -49,9 +50,7 @@ def test_logits_and_boxes(dilation: bool, sizes: list[tuple[int, int]]) -> None:
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.no_grad():
         expected = published([(image / 255 - mean) / std for image in images])
-        logits, boxes = ours.predict(
-            ours.transform(ours.preprocess([{"image": image} for image in images]))[0]
-        )
+        logits, boxes = ours.predict(steps(ours, [{"image": image} for image in images]).decoded.hidden)
     layers = [*expected["aux_outputs"], expected]
     logit_error = max(float((a - b["pred_logits"]).abs().max()) for a, b in zip(logits, layers, strict=True))
     box_error = max(float((a - b["pred_boxes"]).abs().max()) for a, b in zip(boxes, layers, strict=True))
@@ -66,7 +65,9 @@ def test_logits_and_boxes(dilation: bool, sizes: list[tuple[int, int]]) -> None:
 def test_losses(counts: tuple[int, ...]) -> None:
     logits, boxes = random_predictions(6, len(counts), 100, 80)
     targets = random_targets(counts, 80)
-    ours, _ = SetCriterion(80, 100, HungarianMatcher(), LossWeights(1.0, 1.0, 1.0))(logits, boxes, targets)
+    ours, _ = SetCriterion(80, 100, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), 0.1)(
+        [Prediction(logits, boxes)], targets
+    )
     expected = build_published_criterion(FOLDER, 80)(
         as_published_outputs(logits, boxes), as_published_targets(targets)
     )
@@ -90,7 +91,7 @@ def test_assignments_of_200_random_batches() -> None:
         counts = (0, *counts[1:3], 25 + counts[3])  # empty and over-full images in every batch
         logits, boxes = random_predictions(1, 4, 25, 20)
         targets = random_targets(counts, 20)
-        ours = matcher(logits, boxes, targets)
+        ours = match(matcher, logits, boxes, targets)
         wanted = published({"pred_logits": logits[0], "pred_boxes": boxes[0]}, as_published_targets(targets))
         cost = matcher.cost(logits, boxes, targets)[0]
         for image, (queries, objects) in enumerate(wanted):

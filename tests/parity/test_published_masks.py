@@ -15,6 +15,7 @@ from detr_d2.modeling.matcher import Matches
 from detr_d2.modeling.targets import Targets
 from detr_d2.tools.published_detr import build_published_criterion, import_published
 
+from ..modeling.steps import masks_of, steps
 from .published import FOLDER, build_panoptic, our_name, requires_published_detr
 
 pytestmark = requires_published_detr
@@ -47,8 +48,8 @@ def test_masks_of_a_padded_batch(dilation: bool) -> None:
         published, ours = published.to(precision), ours.to(precision)
         with torch.no_grad():
             expected = published([(x.to(precision) / 255 - mean) / std for x in images])["pred_masks"]
-            decoded = ours.transform(ours.preprocess([{"image": x.to(precision)} for x in images]))
-            masks = torch.stack(ours.predict_masks(decoded, [torch.arange(100)] * 2))
+            between = steps(ours, [{"image": x.to(precision)} for x in images])
+            masks = torch.stack(masks_of(ours, between, [torch.arange(100)] * 2))
         error = float((masks - expected).abs().max())
         print(f"{precision}: largest difference of a mask's logit {error:.1e} of {float(expected.std()):.1f}")
         assert masks.shape == expected.shape
@@ -78,7 +79,7 @@ def test_focal_and_dice_losses(counts: tuple[int, ...]) -> None:
         torch.cat([t for _, t in pairs])[None],
     )
     num_boxes = torch.tensor(float(sum(counts)))
-    losses = MaskCriterion(queries, on_padding=True)(
+    losses = MaskCriterion(queries, 1.0, 1.0, on_padding=True)(
         lambda chosen, _: [x[q] for x, q in zip(logits, chosen, strict=True)],
         matches,
         targets,

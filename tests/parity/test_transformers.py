@@ -20,6 +20,7 @@ from detr_d2.checkpoint.safe_load import read_checkpoint
 from detr_d2.tools.convert_checkpoint import convert_file
 
 from ..conftest import make_input, make_tiny_config
+from ..modeling.steps import masks_of, steps
 
 transformers = pytest.importorskip("transformers", reason="transformers (test extra) is not installed")
 
@@ -119,15 +120,15 @@ def compare(theirs: nn.Module, cfg: CfgNode, file: Path) -> None:
         mask[:height, :width] = 1
     with torch.no_grad():
         expected: Any = theirs(pixel_values=images.tensor, pixel_mask=valid)
-        decoded = ours.transform(images)
-        logits, boxes = (x[-1] for x in ours.predict(decoded.queries))
+        between = steps(ours, batch)
+        logits, boxes = (x[-1] for x in ours.predict(between.decoded.hidden))
         assert float(logits.std(1).mean()) > 0.01, "queries see the same"
         torch.testing.assert_close(logits, expected.logits, rtol=0, atol=1e-4)
         torch.testing.assert_close(boxes, expected.pred_boxes, rtol=0, atol=1e-4)
         print(f"largest difference: logits {(logits - expected.logits).abs().max():.1e}", end="")
         print(f", boxes {(boxes - expected.pred_boxes).abs().max():.1e}")
         if cfg.MODEL.MASK_ON:
-            masks = torch.stack(list(ours.predict_masks(decoded, [torch.arange(QUERIES)] * 2)))
+            masks = torch.stack(list(masks_of(ours, between, [torch.arange(QUERIES)] * 2)))
             torch.testing.assert_close(masks, expected.pred_masks, rtol=0, atol=1e-4)
             print(f"masks {(masks - expected.pred_masks).abs().max():.1e}")
 

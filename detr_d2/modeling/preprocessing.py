@@ -1,4 +1,4 @@
-"""Batches of padded images; where they hold image and where padding, at image and feature resolution."""
+"""From images to one normalized, padded batch; where it holds padding, at image and feature resolution."""
 
 from __future__ import annotations
 
@@ -8,9 +8,29 @@ import torch
 import torch.nn.functional as F
 from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ConfigError
+
+
+class Normalize(nn.Module):
+    """Subtracts the mean of each channel and divides by its standard deviation.
+
+    Args:
+        mean, std: of each input channel, in the units of the images (0 to 255).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(C, H, W) on any device → (C, H, W) on the model's."""
+        return (image.to(self.mean.device) - self.mean) / self.std
 
 
 def pad_images(images: list[Tensor], backbone: Backbone) -> ImageList:

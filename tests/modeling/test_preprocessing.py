@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from detr_d2.errors import ConfigError
-from detr_d2.modeling.padding import pad_images, padding_mask, resize_padding_mask
+from detr_d2.modeling.preprocessing import pad_images, padding_mask, resize_padding_mask
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""From tokens to classes and boxes."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .precision import without_autocast
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, num_layers: int):
+        super().__init__()
+        widths = [in_channels] + [hidden_channels] * (num_layers - 1) + [out_channels]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_channels) → (..., out_channels)."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = F.relu(layer(x))
+        return last(x)
+
+
+class ClassHead(nn.Linear):
+    """A linear layer that mixed precision ends before."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., d) → float32 logits (..., C + 1)."""
+        with without_autocast(hidden.device):
+            return super().forward(hidden.to(self.weight.dtype)).float()
+
+
+class BoxHead(MLP):
+    """Three layers that mixed precision ends before: bfloat16 would move a box by a thousandth of the image.
+
+    Args:
+        channels: d.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 4, num_layers=3)
+
+    def forward(self, hidden: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Boxes (cx, cy, w, h), before the sigmoid.
+
+        Args:
+            hidden: (..., d).
+            reference: (..., 2 or 4), a point or box before the sigmoid that the layers' result is added to.
+
+        Returns:
+            (..., 4) float32.
+        """
+        with without_autocast(hidden.device):
+            boxes = super().forward(hidden.to(next(self.parameters()).dtype)).float()
+            return boxes if reference is None else boxes + F.pad(reference, (0, 4 - reference.shape[-1]))

@@ -1,0 +1,39 @@
+"""Object queries: what a decoder starts from."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from .structures import Memory, Part, Queries
+
+
+class LearnedQueries(nn.Module):
+    """The object queries of DETR: a learned position each, and no content yet.
+
+    Args:
+        num_queries: N, those of inference.
+        channels: d.
+        copies: how many times as many there are in all; the others are for auxiliary supervision.
+    """
+
+    def __init__(self, num_queries: int, channels: int, copies: int = 1):
+        super().__init__()
+        self.num_queries = num_queries
+        self.channels = channels
+        self.weight = nn.Parameter(torch.randn(copies * num_queries, channels))
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, copies: int) -> LearnedQueries:
+        return cls(cfg.MODEL.DETR.NUM_OBJECT_QUERIES, cfg.MODEL.DETR.HIDDEN_DIM, copies)
+
+    def forward(self, memory: Memory, rows: slice | None = None) -> Queries:
+        """Some of the queries, as one part.
+
+        Args:
+            memory: the images that they are for; learned queries are the same for all.
+            rows: of the table; None takes the N of inference.
+        """
+        position = self.weight[rows or slice(self.num_queries)][None]
+        return Queries(torch.zeros_like(position), position, None, (Part(slice(0, position.shape[1])),))

@@ -1,0 +1,119 @@
+"""Variants that the package does not know train, evaluate, are saved and resumed like its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+
+from detr_d2.data import register_coco_json
+from detr_d2.engine import DetrTrainer
+from detr_d2.modeling import AUXILIARIES, DECODERS
+
+from ...conftest import make_input
+from ...engine.helpers import write_dataset
+from ..steps import steps
+from .anchors import AnchorDecoder
+from .noise import Noise
+from .points import PointDecoder
+
+VARIANTS = [
+    ("points", ()),
+    ("anchors", ()),
+    ("detr", ("noise",)),
+    ("points", ("noise", "groups", "encoder")),
+    ("detr", ("groups", "noise")),
+    ("anchors", ("encoder", "groups")),
+]
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DECODERS, "points", PointDecoder)
+    monkeypatch.setitem(DECODERS, "anchors", AnchorDecoder)
+    monkeypatch.setitem(AUXILIARIES, "noise", Noise)
+
+
+def choose(cfg: CfgNode, decoder: str, auxiliary: tuple[str, ...]) -> CfgNode:
+    cfg.MODEL.DETR.DECODER, cfg.MODEL.DETR.AUXILIARY, cfg.MODEL.DETR.GROUPS.NUM = decoder, auxiliary, 3
+    cfg.MODEL.DETR.DROPOUT = 0.0
+    cfg.MODEL.RESNETS.NORM = "FrozenBN"
+    return cfg
+
+
+@pytest.mark.parametrize(("decoder", "auxiliary"), VARIANTS, ids=str)
+def test_every_parameter_learns_with_and_without_objects(
+    tiny_config: CfgNode, decoder: str, auxiliary: tuple[str, ...]
+) -> None:
+    model = build_model(choose(tiny_config, decoder, auxiliary))
+    for counts in ((3, 0, 12), (0, 0)):
+        losses = model([make_input(64, 96, n) for n in counts])
+        assert all(loss.isfinite() for loss in losses.values())
+        model.zero_grad()
+        sum(losses.values()).backward()
+        missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert not missing, "DistributedDataParallel would wait for these"
+
+
+@pytest.mark.parametrize(("decoder", "auxiliary"), VARIANTS[:4], ids=str)
+def test_it_trains_is_evaluated_saved_and_resumed_to_the_same_bits(
+    tmp_path: Path, decoder: str, auxiliary: tuple[str, ...]
+) -> None:
+    cfg = choose(write_dataset(tmp_path), decoder, auxiliary)
+    register_coco_json(cfg)
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.SOLVER.CHECKPOINT_PERIOD = 4, (), 2
+    final = {}
+    for resumed in (False, True):
+        trainer = DetrTrainer(cfg)
+        if resumed:  # from the checkpoint in the middle
+            (Path(cfg.OUTPUT_DIR) / "last_checkpoint").write_text("model_0000001.pth")
+        trainer.resume_or_load(resume=resumed)
+        assert trainer.start_iter == (2 if resumed else 0)
+        trainer.train()
+        final[resumed] = trainer.model.state_dict()
+        results = DetrTrainer.test(cfg, trainer.model)
+        assert {"AP", "AP50"} <= set(results["bbox"])
+    assert final[False].keys() == final[True].keys()
+    for name, value in final[False].items():
+        assert torch.equal(final[True][name], value), name
+
+
+@pytest.mark.parametrize("decoder", ["detr", "points"])
+def test_the_noise_is_hidden_from_the_queries_and_from_other_images(
+    tiny_config: CfgNode, decoder: str
+) -> None:
+    """The loss of an image does not depend on who shares the batch, whatever the object counts."""
+    model = build_model(choose(tiny_config, decoder, ("noise",)))
+    few, many = make_input(64, 64, 2), make_input(64, 64, 9)
+    normalizers = model.loss_normalizers([[few, many]])
+    totals = {}
+    for name, batch in {"few": [few], "many": [many], "both": [few, many]}.items():
+        torch.manual_seed(5)
+        noise = torch.randn(2, 9, 4)  # the same for an image in either batch
+        rows = {"few": (0,), "many": (1,), "both": (0, 1)}[name]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "randn_like", lambda x: noise[list(rows), : x.shape[1]])  # noqa: B023
+            totals[name] = model(batch, normalizers=normalizers)
+    plain = build_model(choose(tiny_config, decoder, ()))
+    plain.load_state_dict(model.state_dict(), strict=False)
+    without = plain([few, many], normalizers=normalizers)
+    for name, value in totals["both"].items():
+        torch.testing.assert_close(value, totals["few"][name] + totals["many"][name], rtol=1e-5, atol=1e-6)
+        if name in without:
+            torch.testing.assert_close(value, without[name], rtol=1e-5, atol=1e-6)
+    assert {"loss_ce_noise", "loss_bbox_0_noise"} <= set(totals["both"]) - set(without)
+
+
+def test_anchors_are_refined_layer_by_layer(tiny_config: CfgNode) -> None:
+    model = build_model(choose(tiny_config, "anchors", ())).eval()
+    with torch.no_grad():
+        decoded = steps(model, [make_input(64, 64, 0)]).decoded
+        assert decoded.reference is not None
+        _, boxes = model.predict(decoded.hidden, decoded.reference)
+    torch.testing.assert_close(decoded.reference[1].sigmoid(), boxes[0])
+    assert torch.equal(decoded.reference[0, 0], model.query_embed.weight)
+    changes = model.bbox_embed(decoded.hidden)
+    torch.testing.assert_close(boxes[1], (decoded.reference[1] + changes[1]).sigmoid())
