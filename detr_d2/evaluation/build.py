@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
+from ..data.preflight.run import detections_limit
 from ..errors import ConfigError
 from .coco import ThingsEvaluator
 from .panoptic import PanopticEvaluator
@@ -76,41 +77,24 @@ def takes(function: Callable[..., Any], parameter: str) -> bool:
 
 
 @register_evaluator("coco")
+@register_evaluator("coco_panoptic_seg")
 def _coco(
     cfg: CfgNode, dataset_name: str, output_folder: str, model_classes: Sequence[str] | None = None
 ) -> DatasetEvaluator:
-    """Average precision of boxes and, of a model with a mask head, of masks."""
-    if not cfg.MODEL.DETR.TEST.INSTANCE_ON:
-        raise ConfigError(
-            f"data set {dataset_name!r} is evaluated by the model's instances: set "
-            "MODEL.DETR.TEST.INSTANCE_ON to True"
-        )
-    return _things(cfg, dataset_name, output_folder, model_classes)
+    """Average precision of things, by boxes and, of a model with a mask head, by masks; panoptic quality.
 
-
-@register_evaluator("coco_panoptic_seg")
-def _coco_panoptic(
-    cfg: CfgNode, dataset_name: str, output_folder: str, model_classes: Sequence[str] | None = None
-) -> DatasetEvaluator:
-    """Average precision of things and panoptic quality, as far as the model gives instances and maps."""
+    Each as far as the model gives instances and maps; the latter of panoptic data sets alone.
+    """
     evaluators: list[DatasetEvaluator] = []
     if cfg.MODEL.DETR.TEST.INSTANCE_ON:
-        evaluators.append(_things(cfg, dataset_name, output_folder, model_classes))
-    if cfg.MODEL.DETR.TEST.PANOPTIC_ON:
+        tasks, limit = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), detections_limit(cfg)
+        evaluators.append(ThingsEvaluator(dataset_name, tasks, output_folder, limit, model_classes))
+    panoptic = MetadataCatalog.get(dataset_name).evaluator_type == "coco_panoptic_seg"
+    if panoptic and cfg.MODEL.DETR.TEST.PANOPTIC_ON:
         evaluators.append(PanopticEvaluator(dataset_name, output_folder, model_classes))
     if not evaluators:
         raise ConfigError(
-            f"there is nothing to evaluate on data set {dataset_name!r}: set MODEL.DETR.TEST.INSTANCE_ON or "
-            "MODEL.DETR.TEST.PANOPTIC_ON to True"
+            f"there is nothing to evaluate on data set {dataset_name!r}: set MODEL.DETR.TEST.INSTANCE_ON or, "
+            "for a panoptic data set, MODEL.DETR.TEST.PANOPTIC_ON to True"
         )
     return DatasetEvaluators(evaluators)
-
-
-def _things(
-    cfg: CfgNode, dataset_name: str, output_folder: str, model_classes: Sequence[str] | None
-) -> DatasetEvaluator:
-    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-    limit = cfg.TEST.DETECTIONS_PER_IMAGE
-    if limit < 1:
-        raise ConfigError(f"TEST.DETECTIONS_PER_IMAGE is {limit}, but must be at least 1")
-    return ThingsEvaluator(dataset_name, tasks, output_folder, limit, model_classes)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Container, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, coco_evaluation
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import log_first_n
-from pycocotools.cocoeval import COCOeval
 
-from ..compat import has_compiled_ops
-from ..data.classes import match_classes
-from ..errors import DataError
-from .average_precision import evaluate_coco, summary
+from .average_precision import evaluate_coco
 from .ground_truth import load_ground_truth
+from .own_ids import category_ids_of_model, own_category, own_image
 
 try:
     from faster_coco_eval import COCOeval_faster  # type: ignore[import-untyped, unused-ignore]
@@ -34,7 +29,6 @@ Entry = dict[str, Any]
 
 # What COCOEvaluator gives for boxes and masks.
 _METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-_NAN = float("nan")
 
 
 class ThingsEvaluator(COCOEvaluator):
@@ -77,15 +71,11 @@ class ThingsEvaluator(COCOEvaluator):
 
         self._dataset_name = dataset_name
         self._max_dets = max_dets
-        self._truth = load_ground_truth(dataset_name, MetadataCatalog.get(dataset_name), "segm" in tasks)
-        self._by_name = model_classes is not None and self._truth.names is not None
-        numbers, places = list(self._truth.category_ids), {x["category_id"] for x in self._truth.objects}
+        self._truth = truth = load_ground_truth(dataset_name, "segm" in tasks)
+        numbers, places = list(truth.category_ids), {x["category_id"] for x in truth.objects}
+        with_objects = {numbers[place - 1] for place in places}
         self._category_ids = category_ids_of_model(
-            self._truth.category_ids,
-            self._truth.names,
-            model_classes,
-            dataset_name,
-            {numbers[place - 1] for place in places},
+            truth.category_ids, truth.names, model_classes, dataset_name, with_objects
         )
         self.reset()
 
@@ -106,143 +96,55 @@ class ThingsEvaluator(COCOEvaluator):
         return results if results or not comm.is_main_process() else self._no_results()
 
     def _no_results(self) -> dict[str, dict[str, float]]:
-        return {task: dict.fromkeys(_METRICS, _NAN) for task in self._tasks}
+        return {task: dict.fromkeys(_METRICS, float("nan")) for task in self._tasks}
 
     def _eval_predictions(self, predictions: Sequence[Entry], img_ids: Sequence[Any] | None = None) -> None:
         """What COCOEvaluator does with the predictions of all processes; fills ``_results``."""
+        truth = self._truth
         found = self._with_own_ids([entry for x in predictions for entry in x["instances"]])
         if self._output_dir:
             path = os.path.join(self._output_dir, "coco_instances_results.json")
             with PathManager.open(path, "w") as file:
                 file.write(json.dumps(found, default=lambda number: number.item()))  # NumPy's numbers
             _LOGGER.info("Wrote predictions: %s", path)
-        truth = self._truth
         self._results = self._no_results()
-        if all(entry["iscrowd"] for entry in truth.objects):
-            _LOGGER.warning("%s: there is no object to score predictions with", truth.source)
-            return
-        self._warn_of_limits()
-        if not found:
-            _LOGGER.warning("%s: there is no prediction to score", truth.source)
-            return
-        categories = truth.category_numbers
-        for entry in found:
-            entry["image_id"] = truth.image_numbers[entry["image_id"]]
-            entry["category_id"] = categories[entry["category_id"]]
-        images = None if img_ids is None else [truth.image_numbers[self._own_image(x)] for x in img_ids]
-        implementation = _implementation()
-        for task in self._tasks:
-            evaluation = evaluate_coco(
-                implementation,
-                truth.images,
-                len(categories),
-                truth.annotations(task),
-                found,
-                task,
-                self._max_dets,
-                images,
+        scored = [x for x in truth.objects if not x["iscrowd"]]
+        for what, entries in (("object to score predictions with", scored), ("prediction to score", found)):
+            if not entries:
+                _LOGGER.warning("%s: there is no %s", truth.source, what)
+                return
+        without = [x for x in scored if "segm" in self._tasks and x["segmentation"] is None]
+        if without:  # in every evaluation of a training the same
+            text = (
+                f"{truth.source}: {len(without)} of {len(truth.objects)} objects have no mask that can be "
+                "used, so the precision of masks passes over their boxes; the first one is in "
+                f"{truth.images[without[0]['image_id'] - 1]['file_name']}"
             )
-            rows = "\n".join(f" {name} = {value:.3f}" for name, value in summary(evaluation))
-            _LOGGER.info("COCO's summary of %s:\n%s", task, rows)
-            self._results[task] = self._derive_coco_results(evaluation, task, truth.class_names)
+            log_first_n(logging.WARNING, text, n=1, key="message", name=__name__)
+        numbers, source = truth.image_numbers, truth.source
+        places = {own: place for place, own in enumerate(truth.category_ids.values(), start=1)}
+        for entry in found:
+            entry["image_id"] = numbers[entry["image_id"]]
+            entry["category_id"] = places[entry["category_id"]]
+        images = None if img_ids is None else [numbers[own_image(numbers, x, source)] for x in img_ids]
+        names = None if truth.names is None else [str(truth.names[n]) for n in truth.category_ids]
+        for task in self._tasks:
+            evaluation, summary = evaluate_coco(_implementation(), truth, found, task, self._max_dets, images)
+            _LOGGER.info("COCO's summary of %s:\n%s", task, summary)
+            self._results[task] = self._derive_coco_results(evaluation, task, names)
 
     def _with_own_ids(self, entries: Sequence[Entry]) -> list[Entry]:
         """Predictions with the data set's own ids of images and categories, of its classes alone."""
-        found, left_out = [], Counter[int]()
+        found = []
         for entry in entries:
-            number = entry["category_id"]
-            if number in self._category_ids:
-                image, category = self._own_image(entry["image_id"]), self._category_ids[number]
+            category = own_category(self._category_ids, entry["category_id"], self._dataset_name)
+            if category is not None:
+                image = own_image(self._truth.image_numbers, entry["image_id"], self._truth.source)
                 found.append({**entry, "image_id": image, "category_id": category})
-            elif self._by_name:
-                left_out[number] += 1
-            else:
-                raise DataError(
-                    f"The model predicted class {number}, so that it has at least {number + 1} classes, but "
-                    f"data set {self._dataset_name!r} has {len(self._category_ids)} to be found (numbers "
-                    f"{', '.join(map(str, self._category_ids))}): was it trained on other classes?"
-                )
-        if left_out:
-            _LOGGER.info(
-                "%d predictions of %d classes that data set %r does not have are left out",
-                left_out.total(),
-                len(left_out),
-                self._dataset_name,
-            )
+        if len(found) < len(entries):
+            count, name = len(entries) - len(found), self._dataset_name
+            _LOGGER.info("%d predictions of classes that data set %r does not have are left out", count, name)
         return found
-
-    def _own_image(self, image_id: Hashable) -> Hashable:
-        """The id of an image in the ground truth; Detectron2's panoptic loader makes numbers of texts."""
-        for own in (image_id, str(image_id)):
-            if own in self._truth.image_numbers:
-                return own
-        raise DataError(f"{self._truth.source} has no image {image_id!r}, of which there are predictions")
-
-    def _warn_of_limits(self) -> None:
-        """Say where objects cannot count."""
-        truth = self._truth
-        counts = Counter((x["image_id"], x["category_id"]) for x in truth.objects if not x["iscrowd"])
-        cut = sorted({image for (image, _), count in counts.items() if count > self._max_dets})
-        if cut:
-            _warn_once(
-                "%s: %d of %d images have more than %d objects of one class (up to %d), and no more "
-                "predictions of a class count in an image: raise TEST.DETECTIONS_PER_IMAGE to reach all. The "
-                "first one is %s",
-                truth.source,
-                len(cut),
-                len(truth.images),
-                self._max_dets,
-                max(counts.values()),
-                truth.images[cut[0] - 1]["file_name"],
-            )
-        if "segm" in self._tasks:
-            without = [x for x in truth.objects if x["segmentation"] is None and not x["iscrowd"]]
-            if without:
-                _warn_once(
-                    "%s: %d of %d objects have no mask that can be used, so the precision of masks passes "
-                    "over their boxes; the first one is in %s",
-                    truth.source,
-                    len(without),
-                    len(truth.objects),
-                    truth.images[without[0]["image_id"] - 1]["file_name"],
-                )
-
-
-def category_ids_of_model(
-    category_ids: Mapping[int, Hashable],
-    names: Sequence[str] | None,
-    model_classes: Sequence[str] | None,
-    dataset_name: str,
-    with_objects: Container[int] | None = None,
-) -> dict[int, Hashable]:
-    """From a model's class numbers to the category ids of a data set.
-
-    Args:
-        category_ids: of the data set, by its class numbers.
-        names: of the data set's classes, by its class numbers, where known.
-        model_classes: names of the model's classes, where known. Without both the numbers are the same.
-        dataset_name: for messages.
-        with_objects: the data set's class numbers that have objects. The model may lack the others, such as
-            the root of all classes that some tools write. None: it may lack none.
-
-    Raises:
-        DataError: the model has no class of the name of one of these.
-    """
-    if names is None or model_classes is None:
-        return dict(category_ids)
-    known = {name.strip().casefold() for name in model_classes}
-    wanted = [
-        number
-        for number in category_ids
-        if with_objects is None or number in with_objects or names[number].strip().casefold() in known
-    ]
-    numbers = match_classes(model_classes, names, wanted, f"data set {dataset_name!r}")
-    moved = [f"{names[i]}: {n} -> {category_ids[i]!r}" for n, i in numbers.items() if n != i]
-    if moved:
-        _LOGGER.info(
-            "Classes of the model are category ids of %s by name: %s", dataset_name, ", ".join(moved)
-        )
-    return {ours: category_ids[theirs] for ours, theirs in numbers.items()}
 
 
 def _implementation() -> type:
@@ -250,9 +152,4 @@ def _implementation() -> type:
     if COCOeval_faster is not None:
         _LOGGER.info("Average precision is computed by faster-coco-eval")
         return COCOeval_faster
-    return coco_evaluation.COCOeval_opt if has_compiled_ops() else COCOeval
-
-
-def _warn_once(text: str, *values: object) -> None:
-    """Log what is the same in every evaluation of a training at the first one."""
-    log_first_n(logging.WARNING, text % values, n=1, key="message", name=__name__)
+    return coco_evaluation.COCOeval_opt  # pycocotools' own where there are no compiled operators

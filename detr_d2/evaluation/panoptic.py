@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
+import os
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
 from tabulate import tabulate
 
 from ..data import load_dataset
 from ..errors import DataError
-from .coco import category_ids_of_model
-from .panoptic_files import PanopticGroundTruth, PanopticPredictions
+from .own_ids import category_ids_of_model, own_category
+from .panoptic_files import PanopticGroundTruth, write_map
 from .panoptic_quality import VOID, PanopticScores
 
 _LOGGER = logging.getLogger(__name__)
+
+_NUMBERS = "{}_dataset_id_to_contiguous_id"
 
 
 class PanopticEvaluator(DatasetEvaluator):
@@ -44,8 +49,9 @@ class PanopticEvaluator(DatasetEvaluator):
         Args:
             dataset_name: registered, with ``panoptic_json``, ``panoptic_root`` and
                 ``{thing,stuff}_dataset_id_to_contiguous_id`` in its metadata.
-            output_folder: for ``predictions.json`` and the maps in ``predictions/``, named as those of the
-                ground truth, see :class:`PanopticPredictions`; None writes no files.
+            output_folder: for ``predictions.json`` and, in ``predictions/``, the maps, named as those of the
+                ground truth. The COCO server takes these, and ``panopticapi`` finds the folder by the json
+                file's name. None writes no files.
             model_classes: names of the model's things and stuff, by their numbers. None: they are numbered
                 as those of the data set.
 
@@ -54,24 +60,27 @@ class PanopticEvaluator(DatasetEvaluator):
             OSError: the json file cannot be opened.
         """
         metadata = MetadataCatalog.get(dataset_name)
-        numbers_key = "thing_dataset_id_to_contiguous_id"
-        if metadata.get(numbers_key, None) is None and metadata.get("panoptic_json", None):
+        if metadata.get(_NUMBERS.format("thing"), None) is None and metadata.get("panoptic_json", None):
             load_dataset(dataset_name)  # which enters the classes
         self._dataset_name = dataset_name
         self._truth = PanopticGroundTruth(dataset_name, metadata)
-        self._files = None if output_folder is None else PanopticPredictions(output_folder)
-        kinds = {True: "thing", False: "stuff"}
-        names = {isthing: metadata.get(f"{kind}_classes", None) for isthing, kind in kinds.items()}
-        self._by_name = model_classes is not None and None not in names.values()
+        self._maps = None if output_folder is None else os.path.join(output_folder, "predictions")
+        names = {kind: metadata.get(f"{kind}_classes", None) for kind in ("thing", "stuff")}
+        if None in names.values():
+            model_classes = None
+        things, stuff = (
+            category_ids_of_model(
+                {number: own for own, number in metadata.get(_NUMBERS.format(kind), {}).items()},
+                names[kind],
+                model_classes,
+                dataset_name,
+            )
+            for kind in names
+        )
+        if model_classes is not None:  # what is a thing for the model may be stuff here
+            things = stuff = {n: things[n] if own is None else own for n, own in stuff.items()}
         # By "is it a thing": class numbers to the data set's category ids.
-        self._category_ids: dict[bool, dict[int, Hashable]] = {}
-        for isthing, kind in kinds.items():
-            own = {v: k for k, v in metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}).items()}
-            asked = model_classes if self._by_name else None
-            self._category_ids[isthing] = category_ids_of_model(own, names[isthing], asked, dataset_name)
-        if self._by_name:  # what is a thing for the model may be stuff here
-            everything = {**self._category_ids[True], **self._category_ids[False]}
-            self._category_ids = {True: everything, False: everything}
+        self._category_ids = {True: things, False: stuff}
         self.reset()
 
     def reset(self) -> None:
@@ -99,33 +108,27 @@ class PanopticEvaluator(DatasetEvaluator):
                 )
             ids, segments_info = output["panoptic_seg"]
             ids, segments = self._with_own_categories(ids.cpu().numpy(), segments_info)
-            image_id = self._truth.own_id(record["image_id"])
-            self._truth.compare(self.quality, image_id, ids, segments)
-            map_name = self._truth.map_name(image_id)
-            self._records.append({"image_id": image_id, "file_name": map_name, "segments_info": segments})
-            if self._files is not None:
-                self._files.write_map(map_name, ids)
+            annotation = self._truth.annotation(record["image_id"])
+            self._truth.compare(self.quality, annotation, ids, segments)
+            named = {key: annotation[key] for key in ("image_id", "file_name")}
+            self._records.append({**named, "segments_info": segments})
+            if self._maps is not None:
+                write_map(self._maps, annotation["file_name"], ids)
 
     def _with_own_categories(
         self, ids: np.ndarray, segments: Sequence[dict[str, Any]]
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """A map and its segments with the data set's category ids; void where it has no such class."""
-        kept, strays = [], []
+        kept: list[dict[str, Any]] = []
+        strays: list[dict[str, Any]] = []
         for segment in segments:
-            isthing, number = bool(segment["isthing"]), segment["category_id"]
-            if number in self._category_ids[isthing]:
-                own = {key: value for key, value in segment.items() if key != "isthing"}
-                kept.append({**own, "category_id": self._category_ids[isthing][number]})
-            elif self._by_name:
-                strays.append(segment["id"])
-            else:
-                raise DataError(
-                    f"The model predicted {'thing' if isthing else 'stuff'} class {number}, which the "
-                    f"metadata of data set {self._dataset_name!r} do not have: was it trained on other "
-                    "classes?"
-                )
+            own = {key: value for key, value in segment.items() if key != "isthing"}
+            category_ids = self._category_ids[bool(segment["isthing"])]
+            own["category_id"] = own_category(category_ids, segment["category_id"], self._dataset_name)
+            (strays if own["category_id"] is None else kept).append(own)
         self._left_out += len(strays)
-        return (np.where(np.isin(ids, strays), VOID, ids) if strays else ids), kept
+        void = np.isin(ids, [segment["id"] for segment in strays])
+        return np.where(void, VOID, ids), kept
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Join the processes, write the json file and log the qualities.
@@ -141,25 +144,35 @@ class PanopticEvaluator(DatasetEvaluator):
         parts = comm.gather((self.quality, self._records, self._left_out))
         if not comm.is_main_process():
             return None
-        records = list(itertools.chain.from_iterable(part for _, part, _ in parts))
-        if self._files is not None:
-            self._files.write_json(self._truth, records)
-            _LOGGER.info("Wrote panoptic predictions: %s and the maps beside it", self._files.json_file)
-        left_out = sum(count for _, _, count in parts)
-        if left_out:
-            _LOGGER.info(
-                "%d segments of classes that data set %r does not have are left out",
-                left_out,
-                self._dataset_name,
-            )
-        self._check_complete([record["image_id"] for record in records])
-        quality = self._truth.new_quality()
-        for part, _, _ in parts:
-            quality.merge(part)
-        scores = quality.scores()
+        qualities, records, left_out = zip(*parts, strict=True)
+        annotations = sorted(itertools.chain.from_iterable(records), key=lambda x: x["image_id"])
+        if self._maps is not None:
+            PathManager.mkdirs(os.path.dirname(self._maps))
+            with PathManager.open(self._maps + ".json", "w") as file:
+                file.write(json.dumps({**self._truth.content, "annotations": annotations}))
+            _LOGGER.info("Wrote panoptic predictions: %s.json and the maps beside it", self._maps)
+        if any(left_out):
+            count, name = sum(left_out), self._dataset_name
+            _LOGGER.info("%d segments of classes that data set %r does not have are left out", count, name)
+        self._check_complete([annotation["image_id"] for annotation in annotations])
+        whole = self._truth.new_quality()
+        for part in qualities:
+            whole.merge(part)
+        scores = whole.scores()
         _LOGGER.info("Panoptic quality of each class:\n%s", self._class_table(scores))
-        _LOGGER.info("Panoptic quality:\n%s", summary_table(scores))
-        return OrderedDict(panoptic_seg=_percentages(scores))
+        averages = {"": scores.all, "_th": scores.things, "_st": scores.stuff}
+        rows = [
+            [name, *(100 * value for value in quality[:3]), quality.num_categories]
+            for name, quality in zip(("All", "Things", "Stuff"), averages.values(), strict=True)
+        ]
+        table = tabulate(rows, ["", "PQ", "SQ", "RQ", "#categories"], tablefmt="pipe", floatfmt=".3f")
+        _LOGGER.info("Panoptic quality:\n%s", table)
+        percentages = {
+            metric + suffix: 100 * value
+            for suffix, quality in averages.items()
+            for metric, value in zip(("PQ", "SQ", "RQ"), quality[:3], strict=True)
+        }
+        return OrderedDict(panoptic_seg=percentages)
 
     def _check_complete(self, predicted: list[Any]) -> None:
         missing = sorted(set(self._truth.image_ids) - set(predicted))
@@ -181,20 +194,3 @@ class PanopticEvaluator(DatasetEvaluator):
                 rows.append([category.get("name", number), kind, *percent, *quality[3:]])
         headers = ["", "", "PQ", "SQ", "RQ", "TP", "FP", "FN"]
         return tabulate(rows, headers, tablefmt="pipe", floatfmt=".3f")
-
-
-def summary_table(scores: PanopticScores) -> str:
-    """The averages in percent, as text."""
-    rows = [
-        [name, *(100 * value for value in quality[:3]), quality.num_categories]
-        for name, quality in (("All", scores.all), ("Things", scores.things), ("Stuff", scores.stuff))
-    ]
-    return tabulate(rows, ["", "PQ", "SQ", "RQ", "#categories"], tablefmt="pipe", floatfmt=".3f")
-
-
-def _percentages(scores: PanopticScores) -> dict[str, float]:
-    return {
-        f"{name}{suffix}": 100 * value
-        for suffix, quality in (("", scores.all), ("_th", scores.things), ("_st", scores.stuff))
-        for name, value in zip(("PQ", "SQ", "RQ"), quality[:3], strict=True)
-    }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from PIL import Image
 from ..data.panoptic_json import read_panoptic_json
 from ..data.segment_map import read_segment_ids
 from ..errors import DataError
-from .panoptic_quality import OFFSET, PanopticQuality, SegmentError
+from .own_ids import own_image
+from .panoptic_quality import PanopticQuality, SegmentError
 
 Segments = Sequence[Mapping[str, Any]]
 
@@ -56,97 +56,64 @@ class PanopticGroundTruth:
         """An empty sum over images, of this data set's categories."""
         return PanopticQuality({i: bool(c["isthing"]) for i, c in self.categories.items()})
 
-    def own_id(self, image_id: Hashable) -> Hashable:
-        """The file's own id of an image; Detectron2's loader makes numbers of texts.
+    def annotation(self, image_id: Hashable) -> dict[str, Any]:
+        """The annotation of an image.
 
         Raises:
-            DataError: the image has no annotations.
+            DataError: it has none.
         """
-        for own in (image_id, str(image_id)):
-            if own in self._annotations:
-                return own
-        raise DataError(f"{self.json_file} has no annotations for image {image_id!r}")
-
-    def map_name(self, own_id: Hashable) -> str:
-        """The file of an image's map in ``panoptic_root``, whose predicted map has the same name."""
-        return str(self._annotations[own_id]["file_name"])
+        return self._annotations[own_image(self._annotations, image_id, self.json_file)]
 
     def compare(
-        self, quality: PanopticQuality, own_id: Hashable, pred_map: np.ndarray, pred_segments: Segments
+        self,
+        quality: PanopticQuality,
+        annotation: Mapping[str, Any],
+        pred_map: np.ndarray,
+        pred_segments: Segments,
     ) -> None:
         """Add an image to ``quality``.
 
         Args:
-            own_id: of the image, of :meth:`own_id`.
-            pred_map: (H, W) integer segment ids, 0 for void, or (H, W, 3) their colours.
+            annotation: of the image, of :meth:`annotation`.
+            pred_map: (H, W) integer segment ids, 0 for void, or (H, W, 3) their colors.
             pred_segments: ``id`` and ``category_id``, of the data set, of each segment.
 
         Raises:
             DataError: the image's map is missing or of another size, or ids and lists of segments do not
                 agree; names the file.
         """
-        annotation = self._annotations[own_id]
-        map_file = os.path.join(self._root, annotation["file_name"])
+        image_id, map_file = annotation["image_id"], os.path.join(self._root, annotation["file_name"])
         gt_map = read_segment_ids(map_file)
         if gt_map.shape[:2] != pred_map.shape[:2]:
             raise DataError(
                 f"Segmentation map {map_file} is {gt_map.shape[1]} x {gt_map.shape[0]} pixels, but the "
-                f"prediction for image {own_id} is {pred_map.shape[1]} x {pred_map.shape[0]}, the size of "
+                f"prediction for image {image_id} is {pred_map.shape[1]} x {pred_map.shape[0]}, the size of "
                 "the image file. Check that they belong together."
             )
         try:
             quality.add(gt_map, annotation["segments_info"], pred_map, pred_segments)
         except SegmentError as error:
-            raise DataError(f"Image {own_id} ({map_file} with {self.json_file}): {error}") from error
+            raise DataError(f"Image {image_id} ({map_file} with {self.json_file}): {error}") from error
 
 
-class PanopticPredictions:
-    """Writes a folder of png files and, beside it, a json file of the same name.
+def write_map(folder: str, file_name: str, ids: np.ndarray) -> None:
+    """Write one predicted map as a png file.
 
-    This is what the COCO server takes, and ``panopticapi`` finds the folder by the json file's name.
+    Args:
+        folder: made where it does not exist.
+        file_name: in the folder, or in one below it.
+        ids: (H, W) integer segment ids from 0 to 256^3 - 1.
+
+    Raises:
+        DataError: the file would be elsewhere.
     """
-
-    def __init__(self, output_folder: str):
-        """
-        Args:
-            output_folder: for ``predictions.json`` and ``predictions/``; made when something is written.
-        """
-        self._folder = os.path.join(output_folder, "predictions")
-        self.json_file = self._folder + ".json"
-
-    def write_map(self, file_name: str, ids: np.ndarray) -> None:
-        """Write one map.
-
-        Args:
-            file_name: in the folder, or in one below it.
-            ids: (H, W) integer segment ids from 0 to 256^3 - 1.
-
-        Raises:
-            DataError: the file would be elsewhere.
-            SegmentError: an id is beyond three bytes.
-        """
-        if os.path.isabs(file_name) or ".." in file_name.split("/"):
-            raise DataError(
-                f"The annotations name a segmentation map {file_name}, which lies outside panoptic_root: "
-                "name it by its path from there"
-            )
-        if ids.min() < 0 or ids.max() >= OFFSET:
-            raise SegmentError(
-                f"{file_name}: segment ids from {ids.min()} to {ids.max()} do not fit three bytes"
-            )
-        bytes_of_ids = np.ascontiguousarray(ids, dtype="<u4").view(np.uint8).reshape(*ids.shape, 4)
-        path = os.path.join(self._folder, file_name)
-        PathManager.mkdirs(os.path.dirname(path))
-        with PathManager.open(path, "wb") as file:
-            Image.fromarray(bytes_of_ids[..., :3].copy()).save(file, format="PNG")
-
-    def write_json(self, ground_truth: PanopticGroundTruth, records: Iterable[dict[str, Any]]) -> None:
-        """Write the annotations of all maps, with the images and categories of the ground truth.
-
-        Args:
-            records: ``image_id``, ``file_name`` and ``segments_info`` of each image.
-        """
-        content = {**ground_truth.content, "annotations": sorted(records, key=lambda r: r["image_id"])}
-        PathManager.mkdirs(os.path.dirname(self.json_file))
-        with PathManager.open(self.json_file, "w") as file:
-            file.write(json.dumps(content))
+    if os.path.isabs(file_name) or ".." in file_name.split("/"):
+        raise DataError(
+            f"The annotations name a segmentation map {file_name}, which lies outside panoptic_root: name it "
+            "by its path from there"
+        )
+    colors = np.ascontiguousarray(ids, dtype="<u4").view(np.uint8).reshape(*ids.shape, 4)[..., :3]
+    path = os.path.join(folder, file_name)
+    PathManager.mkdirs(os.path.dirname(path))
+    with PathManager.open(path, "wb") as file:
+        Image.fromarray(colors.copy()).save(file, format="PNG")

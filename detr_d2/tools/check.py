@@ -29,16 +29,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--masks", action="store_true", help="every object needs a mask (MODEL.MASK_ON)")
     parser.add_argument("--classes", type=int, metavar="N", help="MODEL.DETR.NUM_CLASSES of the model")
     parser.add_argument("--queries", type=int, metavar="N", help="its MODEL.DETR.NUM_OBJECT_QUERIES")
-    parser.add_argument(
-        "--detections", type=int, default=100, metavar="N", help="TEST.DETECTIONS_PER_IMAGE (default: 100)"
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        metavar="N",
-        help=f"INPUT.MAX_IMAGE_PIXELS (default: {MAX_PIXELS})",
-    )
+    limit = "TEST.DETECTIONS_PER_IMAGE (default: %(default)s)"
+    parser.add_argument("--detections", type=int, default=100, metavar="N", help=limit)
+    pixels = "INPUT.MAX_IMAGE_PIXELS (default: %(default)s)"
+    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, metavar="N", help=pixels)
     return parser
 
 

@@ -38,12 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
     parser.add_argument("--dataset", metavar="NAME", help="data set (default: the first of DATASETS.TRAIN)")
     parser.add_argument("--images", type=int, default=500, metavar="N", help="its first N (default: 500)")
-    parser.add_argument(
-        "--thresholds",
-        default=_CANDIDATES,
-        metavar="S,S,...",
-        help=f"candidates (default: {_CANDIDATES})",
-    )
+    candidates = "candidates (default: %(default)s)"
+    parser.add_argument("--thresholds", default=_CANDIDATES, metavar="S,S,...", help=candidates)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     return parser

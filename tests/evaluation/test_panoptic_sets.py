@@ -19,9 +19,10 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluators
 
+from detr_d2.data import panoptic_to_detection, preflight
 from detr_d2.data.segment_map import read_segment_ids
 from detr_d2.errors import DataError
-from detr_d2.evaluation import PanopticEvaluator, ThingsEvaluator, build_evaluator, coco
+from detr_d2.evaluation import PanopticEvaluator, ThingsEvaluator, build_evaluator
 
 from .panoptic_set import Output, perfect_outputs, write_panoptic
 
@@ -38,12 +39,6 @@ def _forget() -> Iterator[None]:
     yield
     DatasetCatalog.remove(NAME)
     MetadataCatalog.pop(NAME, None)
-
-
-@pytest.fixture(params=[True, False], ids=["faster-coco-eval", "pycocotools"])
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not request.param:
-        monkeypatch.setattr(coco, "COCOeval_faster", None)
 
 
 def evaluate(
@@ -206,3 +201,33 @@ def test_by_config(tmp_path: Path, mask_config: CfgNode) -> None:
     found: dict[str, Any] = evaluator.evaluate()
     assert [found["bbox"]["AP"], found["segm"]["AP"]] == pytest.approx([100, 100])
     assert found["panoptic_seg"]["PQ"] == pytest.approx(100)
+
+
+def test_the_json_of_instances_is_looked_at_before_anything_runs(
+    tmp_path: Path, tiny_config: CfgNode
+) -> None:
+    write_panoptic(tmp_path, NAME, THINGS_FIRST, [[0, 1, 2, 3]])
+    MetadataCatalog.get(NAME).set(json_file=str(tmp_path / "instances.json"))
+    tiny_config.MODEL.DETR.TEST.PANOPTIC_ON = True
+    with pytest.raises(DataError, match=r"instances\.json"):
+        preflight(tiny_config, train=(), test=(NAME,))
+    tiny_config.MODEL.DETR.TEST.INSTANCE_ON = False
+    preflight(tiny_config, train=(), test=(NAME,))
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["json of instances", "maps alone"])
+def test_more_things_than_the_limit_are_said_before_anything_runs(
+    tmp_path: Path, tiny_config: CfgNode, caplog: pytest.LogCaptureFixture, beside: bool
+) -> None:
+    write_panoptic(tmp_path, NAME, THINGS_FIRST, [[0, 1], [0, 1, 0, 1, 1]])
+    if beside:
+        content = panoptic_to_detection(str(tmp_path / "panoptic.json"), str(tmp_path / "maps"))
+        (tmp_path / "instances.json").write_text(json.dumps(content))
+        MetadataCatalog.get(NAME).set(json_file=str(tmp_path / "instances.json"))
+    tiny_config.MODEL.DETR.TEST.PANOPTIC_ON = True
+    tiny_config.TEST.DETECTIONS_PER_IMAGE = 2
+    preflight(tiny_config, train=(), test=(NAME,))
+    (table,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "(up to 3)" in table
+    assert "TEST.DETECTIONS_PER_IMAGE (2)" in table
+    assert "2.jpg" in table

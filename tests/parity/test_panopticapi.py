@@ -25,7 +25,7 @@ from PIL import Image
 
 from detr_d2.data.segment_map import read_segment_ids
 from detr_d2.evaluation import PanopticEvaluator, PanopticQuality
-from detr_d2.evaluation.panoptic_files import PanopticGroundTruth, PanopticPredictions
+from detr_d2.evaluation.panoptic_files import PanopticGroundTruth
 from detr_d2.tools.benchmark_panoptic_quality import import_panopticapi
 
 from ..evaluation.panoptic_cases import ISTHING, describe, perturbed, random_case
@@ -117,7 +117,8 @@ def test_changed_copies_of_coco_images_give_its_numbers(tmp_path, monkeypatch, s
     quality = gt.new_quality()
     for prediction in changed["annotations"]:
         ids = read_segment_ids(str(tmp_path / "changed" / prediction["file_name"]))
-        gt.compare(quality, prediction["image_id"], ids, prediction["segments_info"])
+        truth = gt.annotation(prediction["image_id"])
+        gt.compare(quality, truth, ids, prediction["segments_info"])
     theirs = their_results((planted, maps), (changed_json, tmp_path / "changed"), monkeypatch)
     assert_equal(quality, theirs)
 
@@ -172,8 +173,8 @@ def test_it_reads_the_files_that_the_evaluator_writes(tmp_path, monkeypatch):
         evaluator.process([{"image_id": annotation["image_id"], "file_name": file_name}], [output])
     results = evaluator.evaluate()["panoptic_seg"]
 
-    predictions = PanopticPredictions(str(tmp_path)).json_file
-    theirs = their_results((json_file, maps), (Path(predictions), Path(predictions[:-5])), monkeypatch)
+    predictions = tmp_path / "predictions.json"
+    theirs = their_results((json_file, maps), (predictions, tmp_path / "predictions"), monkeypatch)
     for suffix, name in (("", "All"), ("_th", "Things"), ("_st", "Stuff")):
         for key in ("PQ", "SQ", "RQ"):
             assert results[key + suffix] == pytest.approx(100 * theirs[name][key.lower()], abs=1e-7)

@@ -90,6 +90,13 @@ class Report:
             kind, severity, count, first, what.format(**values), remedy.format(**values)
         )
 
+    def include(self, other: Report) -> None:
+        """Take over what is more than a note of a report of another file, which is named."""
+        for finding in other.findings:
+            if finding.severity is not Severity.NOTE:
+                named = replace(finding, first=f"{finding.first} ({other.source})")
+                self._found.setdefault(finding.kind, named)
+
     @property
     def findings(self) -> list[Finding]:
         """All findings, errors first."""

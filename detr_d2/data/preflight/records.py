@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -83,8 +84,10 @@ def look_at_records(
             if box is None:
                 report.add("bad-box", f"{where}: {annotation['bbox']!r:.60}")
                 continue
-            if not isinstance(annotation["category_id"], int | np.integer) or annotation["category_id"] < 0:
-                report.add("unlisted-category", f"{where}: {annotation['category_id']!r:.40}")
+            category = annotation["category_id"]
+            most = len(report.classes) if evaluated and report.classes else math.inf
+            if not isinstance(category, int | np.integer) or not 0 <= category < most:
+                report.add("unlisted-category", f"{where}: {category!r:.40}")
                 continue
             (crowd,) = look_at_flags(report, [annotation], lambda _, where=where: where).tolist()  # type: ignore[misc]
             found.append((box, position, int(annotation["category_id"]), crowd))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -35,7 +35,7 @@ class Needs:
     Attributes:
         num_classes: MODEL.DETR.NUM_CLASSES, of data sets that are trained on. Others are compared by name.
         num_queries: MODEL.DETR.NUM_OBJECT_QUERIES.
-        num_detections: TEST.DETECTIONS_PER_IMAGE, of data sets that are evaluated on.
+        num_detections: TEST.DETECTIONS_PER_IMAGE, of data sets whose instances are evaluated.
         masks: the annotated masks are trained on.
         panoptic: segments of things and stuff are trained on or evaluated.
         max_pixels: INPUT.MAX_IMAGE_PIXELS.
@@ -55,18 +55,28 @@ class Needs:
         Raises:
             ConfigError: TEST.DETECTIONS_PER_IMAGE is not positive.
         """
-        limit = cfg.TEST.DETECTIONS_PER_IMAGE
-        if limit < 1:
-            raise ConfigError(f"TEST.DETECTIONS_PER_IMAGE is {limit}, but must be at least 1")
+        limit = detections_limit(cfg)
         return cls(
             num_classes=cfg.MODEL.DETR.NUM_CLASSES if training else None,
             num_queries=cfg.MODEL.DETR.NUM_OBJECT_QUERIES,
-            num_detections=None if training else cfg.TEST.DETECTIONS_PER_IMAGE,
+            num_detections=limit if cfg.MODEL.DETR.TEST.INSTANCE_ON and not training else None,
             masks=training and cfg.MODEL.MASK_ON,
             panoptic=cfg.MODEL.DETR.TEST.PANOPTIC_ON
             or cfg.INPUT.DATASET_MAPPER_NAME == "DetrPanopticDatasetMapper",
             max_pixels=cfg.INPUT.MAX_IMAGE_PIXELS,
         )
+
+
+def detections_limit(cfg: CfgNode) -> int:
+    """TEST.DETECTIONS_PER_IMAGE.
+
+    Raises:
+        ConfigError: it is not positive.
+    """
+    limit: int = cfg.TEST.DETECTIONS_PER_IMAGE
+    if limit < 1:
+        raise ConfigError(f"TEST.DETECTIONS_PER_IMAGE is {limit}, but must be at least 1")
+    return limit
 
 
 @dataclass(frozen=True)
@@ -190,13 +200,23 @@ def _examine(report: Report, name: str, needs: Needs) -> Report:
     metadata = MetadataCatalog.get(name)
     report.source = annotation_file(name) or report.source
     image_root = metadata.get("image_root", None) or ""
-    if metadata.get("panoptic_json", None) and (needs.panoptic or not _numbers_apart(metadata)):
-        return check_panoptic(report, image_root, metadata.panoptic_root, needs)
-    if metadata.get("json_file", None) and metadata.get("evaluator_type", None) == "coco":
-        return check_instances(report, image_root, needs)
-    report.classes = list(metadata.get("thing_classes", None) or ())
+    json_file, kind = (metadata.get(key, None) for key in ("json_file", "evaluator_type"))
     evaluated = needs.num_detections is not None
-    _finish(report, look_at_records(report, load_records(name), needs.masks, evaluated), needs, image_root)
+    if metadata.get("panoptic_json", None) and (needs.panoptic or not _numbers_apart(metadata)):
+        check_panoptic(report, image_root, metadata.panoptic_root, needs)
+    elif json_file and kind == "coco":
+        check_instances(report, image_root, needs)
+    else:
+        report.classes = list(metadata.get("thing_classes", None) or ())
+        columns = look_at_records(report, load_records(name), needs.masks, evaluated)
+        _finish(report, columns, needs, image_root)
+    if json_file and kind == "coco_panoptic_seg" and evaluated:  # what its things are scored with
+        beside = Report(json_file)
+        content = _content(beside)
+        columns = None if beside.errors else look_at_instances(beside, content, "", masks=False)
+        if columns is not None:
+            look_at_counts(beside, columns, None, needs.num_detections)
+        report.include(beside)
     return report
 
 
@@ -227,7 +247,7 @@ def check_panoptic(report: Report, image_root: str, panoptic_root: str, needs: N
         columns = look_at_panoptic(report, content, image_root, panoptic_root, metadata)
         if columns is not None:
             report.things = _things(content, report, metadata)
-        _finish(report, columns, replace(needs, num_detections=None), image_root)
+        _finish(report, columns, needs, image_root)
     return report
 
 
@@ -240,16 +260,20 @@ def _things(content: Any, report: Report, metadata: Mapping[str, Any]) -> set[in
     return set(numbers.values()) if report.classes else None
 
 
-def read_instances(json_file: str) -> Any:
-    """What a file of instance annotations holds, after a look at its form.
+def read_instances(name: str, json_file: str) -> Any:
+    """What a file holds that the instances of a data set are scored with.
+
+    Its form is looked at where the data set was not looked at for that, or has changed since.
 
     Raises:
         MissingFileError, DataError: there is no such file, or it has errors.
     """
-    report = Report(json_file)
-    content = read_json(json_file)
-    look_at_instances(report, content, "", masks=False)
-    stop_at_errors([report])
+    content, stamp = read_json(json_file), _stamp(name)
+    looks = [look for (known, needs), look in _EXAMINED.items() if known == name and needs.num_detections]
+    if not any(look.stamp == stamp for look in looks):
+        report = Report(json_file)
+        look_at_instances(report, content, "", masks=False)
+        stop_at_errors([report])
     return content
 
 
