@@ -9,7 +9,7 @@ must come before the first ``import detectron2``.
 from . import compat  # noqa: F401
 
 # isort: split
-from . import data, model_zoo, modeling  # noqa: F401
+from . import data, model_zoo, modeling, shapes  # noqa: F401
 from .config import add_detr_config
 
 __version__ = "0.1.0"

@@ -1,7 +1,9 @@
-"""Fixtures that every layer's tests share: a tiny model's config and batches for it."""
+"""Fixtures that several layers' tests share: a tiny model's config, batches for it, and small shapes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ import detr_d2
 
 # isort: split
 from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BitMasks, Boxes, Instances
+
+from detr_d2.shapes import ShapesConfig, ShapesSize, register_shapes, write_shapes
 
 
 def make_tiny_config() -> CfgNode:
@@ -90,3 +95,31 @@ def tiny_config() -> CfgNode:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shapes without crowds, registered as small_train, small_val, and their panoptic forms."""
+    root = tmp_path_factory.mktemp("shapes") / "small"
+    write_shapes(root, ShapesConfig(), ShapesSize(train=40, val=25))
+    register_shapes(root, prefix="small")
+    return root
+
+
+@pytest.fixture(scope="session")
+def crowd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shapes with crowds, registered as crowded_train and so on."""
+    root = tmp_path_factory.mktemp("shapes") / "crowded"
+    write_shapes(root, ShapesConfig(crowd=True, seed=3), ShapesSize(train=40, val=25))
+    register_shapes(root, prefix="crowded")
+    return root
+
+
+@pytest.fixture
+def catalog() -> Iterator[None]:
+    """Forget, afterwards, the data sets that a test registers."""
+    before = set(DatasetCatalog.list())
+    yield
+    for name in set(DatasetCatalog.list()) - before:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name, None)

@@ -29,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of the repository, built from a copy and without network."""
     source = tmp_path_factory.mktemp("source")
     skip = shutil.ignore_patterns("__pycache__")
-    for name in ("detr_d2", "configs"):
+    for name in ("detr_d2", "configs", "benchmarks", "docs", "tests"):
         shutil.copytree(ROOT / name, source / name, ignore=skip)
     for name in ("setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -56,8 +56,10 @@ def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
         "detr_d2/configs/Two/deep.yaml",
     }
     assert expected <= files
-    # Nothing of tests, scripts or top-level configs beside the package.
+    # Nothing of benchmarks, docs, tests or top-level configs beside the package.
     assert {name.split("/")[0].split("-")[0] for name in files} == {"detr_d2"}
+    suffixes = {Path(name).suffix for name in files if ".dist-info/" not in name}
+    assert suffixes == {".py", ".typed", ".json", ".yaml"}
 
 
 # Downloads, converts and loads weights of the published names and shapes, for which others stand in.

@@ -1,4 +1,4 @@
-"""Data sets, augmentation, mappers and loaders. Importing this registers the data set "shapes"."""
+"""Data sets, augmentation, mappers and loaders."""
 
 from ..errors import DataError
 from .augmentation import ResizeShortestEdgeTruncate, build_augmentation
@@ -6,7 +6,6 @@ from .builtin import (
     register_coco_json,
     register_coco_panoptic_json,
     register_configured,
-    register_shapes,
 )
 from .conversion import panoptic_to_detection
 from .dataset_mapper import MAPPER_REGISTRY, DetrDatasetMapper
@@ -14,8 +13,6 @@ from .loader import build_detr_test_loader, build_detr_train_loader
 from .panoptic_json import read_classes
 from .panoptic_mapper import DetrPanopticDatasetMapper
 from .preflight import load_dataset, preflight
-
-register_shapes()
 
 __all__ = [
     "MAPPER_REGISTRY",
@@ -33,5 +30,4 @@ __all__ = [
     "register_coco_json",
     "register_coco_panoptic_json",
     "register_configured",
-    "register_shapes",
 ]

@@ -114,7 +114,7 @@ def missing_annotations(file: str, name: str = "") -> str:
     """
     command = MetadataCatalog.get(name).get("generated_by", None) if name else None
     if command:
-        return f"Generate it with '{command}'."
+        return f"Generate it with '{command}', or let DETECTRON2_DATASETS name the folder where it is."
     root = os.path.expanduser(os.environ.get("DETECTRON2_DATASETS", "datasets"))
     if os.path.abspath(file).startswith(os.path.abspath(root) + os.sep):
         return f"Built-in data sets lie below the folder that DETECTRON2_DATASETS names, here {root}."

@@ -1,10 +1,9 @@
 """What every command does around its work."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 
-from ..errors import EXIT_STATUS, UserError, message
+from ..errors import EXIT_STATUS, explained
 
 
 def run_command(
@@ -24,8 +23,8 @@ def run_command(
     """
     args = parser.parse_args(argv)
     try:
-        work(args)
-    except UserError as error:
-        print(f"error: {message(error)}", file=sys.stderr)
+        with explained():
+            work(args)
+    except SystemExit:
         return EXIT_STATUS
     return 0

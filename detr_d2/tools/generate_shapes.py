@@ -9,11 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 
-from ..data.builtin import shapes_root
-from ..data.shapes import ShapesConfig
-from ..data.shapes_files import ShapesSize, write_shapes
 from ..errors import named
+from ..shapes import ShapesConfig, ShapesSize, shapes_root, write_shapes
 from .command import run_command
 
 
@@ -46,15 +45,7 @@ def generate(args: argparse.Namespace) -> None:
         UserError: arguments or a folder that cannot be used.
     """
     start = time.perf_counter()
-    config = ShapesConfig(
-        height=args.height,
-        width=args.width,
-        min_half_width=args.min_half_width,
-        max_half_width=args.max_half_width,
-        max_things=args.max_things,
-        crowd=args.crowd,
-        seed=args.seed,
-    )
+    config = ShapesConfig(**{field.name: getattr(args, field.name) for field in fields(ShapesConfig)})
     with named(f"--output {args.output}"):
         written = write_shapes(args.output, config, ShapesSize(args.train, args.val), args.processes)
     if written:

@@ -1,9 +1,9 @@
-"""Small data sets: generated shapes, and COCO files written by hand."""
+"""Small data sets: COCO files written by hand."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,7 @@ import detr_d2
 
 # isort: split
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
-
-from detr_d2.data.builtin import register_shapes
-from detr_d2.data.shapes import ShapesConfig
-from detr_d2.data.shapes_files import ShapesSize, write_shapes
-
-SHAPES_SIZE = ShapesSize(train=40, val=25)
-
-
-@pytest.fixture(scope="session")
-def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shapes without crowds, registered as small_train, small_val, and their panoptic forms."""
-    root = tmp_path_factory.mktemp("shapes") / "small"
-    write_shapes(root, ShapesConfig(), SHAPES_SIZE)
-    register_shapes(root, prefix="small")
-    return root
-
-
-@pytest.fixture(scope="session")
-def crowd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shapes with crowds, registered as crowded_train and so on."""
-    root = tmp_path_factory.mktemp("shapes") / "crowded"
-    write_shapes(root, ShapesConfig(crowd=True, seed=3), SHAPES_SIZE)
-    register_shapes(root, prefix="crowded")
-    return root
 
 
 @pytest.fixture
@@ -59,16 +34,6 @@ def data_config() -> CfgNode:
     cfg.INPUT.CROP.SIZE = [80, 120]
     cfg.INPUT.CROP.RESIZE_SHORTEST_EDGE = (100, 120)
     return cfg
-
-
-@pytest.fixture
-def catalog() -> Iterator[None]:
-    """Forget, afterwards, the data sets that a test registers."""
-    before = set(DatasetCatalog.list())
-    yield
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.pop(name, None)
 
 
 @pytest.fixture

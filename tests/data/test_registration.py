@@ -1,4 +1,4 @@
-"""Data sets in Detectron2's catalogs."""
+"""Data sets in COCO's formats in Detectron2's catalogs."""
 
 from __future__ import annotations
 
@@ -9,74 +9,17 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
 from detr_d2.data import (
-    DataError,
     build_detr_train_loader,
     load_dataset,
     read_classes,
     register_coco_json,
     register_coco_panoptic_json,
     register_configured,
-    register_shapes,
 )
 from detr_d2.data.builtin import datasets_root
 from detr_d2.engine.setup import read_config
-from detr_d2.errors import ConfigError
+from detr_d2.errors import ConfigError, MissingFileError
 from detr_d2.paths import configs_folder
-
-NAMES = ("train", "val", "train_panoptic", "val_panoptic")
-
-
-def test_importing_registers_shapes():
-    assert {f"shapes_{name}" for name in NAMES} <= set(DatasetCatalog.list())
-
-
-def test_instances_are_loaded_in_detectron2s_format(shapes_folder):
-    records = DatasetCatalog.get("small_train")
-    assert len(records) == 40
-    assert all(os.path.isfile(record["file_name"]) for record in records)
-    assert {a["category_id"] for record in records for a in record["annotations"]} == {0, 1, 2}
-    metadata = MetadataCatalog.get("small_train")
-    assert metadata.thing_classes == ["circle", "square", "triangle"]
-    assert metadata.thing_dataset_id_to_contiguous_id == {1: 0, 2: 1, 3: 2}
-    assert metadata.evaluator_type == "coco"
-    assert os.path.isfile(metadata.json_file)
-
-
-def test_panoptic_segments_are_loaded_in_one_numbering(shapes_folder):
-    records = DatasetCatalog.get("small_val_panoptic")
-    assert len(records) == 25
-    for record in records:
-        assert os.path.isfile(record["file_name"])
-        assert os.path.isfile(record["pan_seg_file_name"])
-        for segment in record["segments_info"]:
-            assert segment["isthing"] == (segment["category_id"] < 3)
-    metadata = MetadataCatalog.get("small_val_panoptic")
-    assert metadata.evaluator_type == "coco_panoptic_seg"
-    assert metadata.stuff_classes == ["circle", "square", "triangle", "sky", "grass", "water"]
-    assert os.path.isdir(metadata.panoptic_root)
-    assert os.path.isfile(metadata.panoptic_json)
-
-
-def test_panoptic_metadata_have_the_entries_of_detectron2s_own(shapes_folder):
-    theirs = MetadataCatalog.get("coco_2017_val_panoptic").as_dict()
-    ours = MetadataCatalog.get("small_val_panoptic").as_dict()
-    assert set(theirs) == set(ours) - {"generated_by"}
-
-
-def test_registering_again_is_fine_and_other_files_under_one_name_are_not(shapes_folder, tmp_path):
-    register_shapes()
-    register_shapes(shapes_folder, prefix="small")
-    with pytest.raises(ValueError, match="small_train.*registered already"):
-        register_shapes(tmp_path, prefix="small")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_missing_data_set_names_the_command_that_makes_it(tmp_path, catalog, name):
-    register_shapes(tmp_path / "nowhere", prefix="absent")
-    with pytest.raises(FileNotFoundError, match="python -m detr_d2.tools.generate_shapes"):
-        DatasetCatalog.get(f"absent_{name}")
-    with pytest.raises(DataError, match="python -m detr_d2.tools.generate_shapes"):
-        load_dataset(f"absent_{name}")
 
 
 def test_root_follows_the_environment_and_expands_the_home_folder(monkeypatch):
@@ -84,14 +27,6 @@ def test_root_follows_the_environment_and_expands_the_home_folder(monkeypatch):
     assert datasets_root() == os.path.join(os.path.expanduser("~"), "sets")
     monkeypatch.delenv("DETECTRON2_DATASETS")
     assert datasets_root() == "datasets"
-
-
-def test_registering_reads_the_environment(monkeypatch, catalog):
-    monkeypatch.setenv("DETECTRON2_DATASETS", "~/sets")
-    register_shapes(prefix="home")
-    folder = os.path.join(os.path.expanduser("~"), "sets", "shapes")
-    assert MetadataCatalog.get("home_val").json_file == f"{folder}/annotations/instances_val.json"
-    assert MetadataCatalog.get("home_val").image_root == f"{folder}/val"
 
 
 def test_coco_json_files_are_registered_from_the_config(data_config, coco_folder, catalog):
@@ -117,6 +52,15 @@ def test_relative_paths_are_found_below_the_folder_of_all_data_sets(
     register_coco_json(data_config)
     assert MetadataCatalog.get("below").json_file == str(coco_folder / "train.json")
     assert len(load_dataset("below")) == 2
+
+
+def test_annotations_that_are_not_there_are_named(data_config, catalog):
+    data_config.DATASETS.COCO_JSON = [["cups", "nowhere/cups.json", "images"]]
+    data_config.DATASETS.COCO_PANOPTIC = [["cup_segments", "nowhere/segments.json", "images", "maps"]]
+    register_configured(data_config)
+    for name, file in (("cups", "nowhere/cups.json"), ("cup_segments", "nowhere/segments.json")):
+        with pytest.raises(MissingFileError, match=f"{name}.*{file}"):
+            DatasetCatalog.get(name)
 
 
 @pytest.mark.parametrize("entry", ["cups", ["cups", "a.json"], ["cups", "a.json", 3], ["", "a.json", "b"]])

@@ -16,11 +16,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import coco_evaluation
 from detectron2.utils import logger
 
-from detr_d2.data.builtin import register_shapes
 from detr_d2.data.preflight import run
-from detr_d2.data.shapes import ShapesConfig
-from detr_d2.data.shapes_files import ShapesSize, write_shapes
 from detr_d2.evaluation import coco
+from detr_d2.shapes import ShapesConfig, ShapesSize, register_shapes, write_shapes
 
 
 @pytest.fixture(scope="session")

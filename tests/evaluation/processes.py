@@ -13,9 +13,9 @@ from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from torch import nn
 
-from detr_d2.data.builtin import register_shapes
 from detr_d2.engine import setup
 from detr_d2.evaluation import build_evaluator
+from detr_d2.shapes import register_shapes
 
 from .predictions import Samples, changed_predictions
 

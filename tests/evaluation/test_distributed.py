@@ -12,9 +12,8 @@ import detr_d2  # noqa: F401  comes before detectron2
 # isort: split
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from detr_d2.data.shapes import ShapesConfig
-from detr_d2.data.shapes_files import ShapesSize, write_shapes
 from detr_d2.engine import argument_parser, launch
+from detr_d2.shapes import ShapesConfig, ShapesSize, write_shapes
 
 from ..conftest import make_tiny_config
 from .processes import PREFIX, main

@@ -134,9 +134,9 @@ def test_maps_are_not_written_outside_the_output_folder(copied, tmp_path):
 
 def test_things_and_stuff_are_told_apart_where_they_are_numbered_apart(shapes, monkeypatch):
     """Detectron2's "separated" form: stuff has numbers of its own, from 1 on."""
+    samples = perfect()
     metadata = MetadataCatalog.get(NAME)
     monkeypatch.setitem(metadata.__dict__, "stuff_dataset_id_to_contiguous_id", {4: 1, 5: 2, 6: 3})
-    samples = perfect()
     for _, output in samples:
         for segment in output["panoptic_seg"][1]:
             if segment["category_id"] > 2:

@@ -12,7 +12,7 @@ import re
 import pytest
 from torch import nn
 
-from detr_d2.tools.published_detr import build_published_detector, build_published_panoptic
+from benchmarks.published_detr import build_published_detector, build_published_panoptic
 
 FOLDER = os.environ.get("PUBLISHED_DETR", "")
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from detr_d2.tools.published_detr import import_published
+from benchmarks.published_detr import import_published
 
 from .published import FOLDER, requires_published_detr
 

@@ -23,10 +23,10 @@ from detectron2.data import MetadataCatalog
 from detectron2.data.datasets.builtin_meta import _get_builtin_metadata
 from PIL import Image
 
+from benchmarks.clones import import_panopticapi
 from detr_d2.data.segment_map import read_segment_ids
 from detr_d2.evaluation import PanopticEvaluator, PanopticQuality
 from detr_d2.evaluation.panoptic_files import PanopticGroundTruth
-from detr_d2.tools.benchmark_panoptic_quality import import_panopticapi
 
 from ..evaluation.panoptic_cases import ISTHING, describe, perturbed, random_case
 

@@ -14,12 +14,12 @@ from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from torch import Tensor, nn
 
+from benchmarks.published_detr import import_published
 from detr_d2 import add_detr_config
 from detr_d2.checkpoint import DetrCheckpointer
 from detr_d2.checkpoint.convert import from_detr_d2
 from detr_d2.engine import DetrTrainer
 from detr_d2.paths import configs_folder
-from detr_d2.tools.published_detr import import_published
 
 from ..checkpoint.key_sets import published_shapes
 from ..modeling.steps import masks_of, steps

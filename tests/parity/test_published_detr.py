@@ -8,14 +8,14 @@ from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
-from detr_d2 import add_detr_config
-from detr_d2.modeling import HungarianMatcher, LossWeights, Prediction, SetCriterion
-from detr_d2.tools.published_detr import (
+from benchmarks.published_detr import (
     as_published_outputs,
     as_published_targets,
     build_published_criterion,
     import_published,
 )
+from detr_d2 import add_detr_config
+from detr_d2.modeling import HungarianMatcher, LossWeights, Prediction, SetCriterion
 
 from ..modeling.oracles import random_predictions, random_targets
 from ..modeling.steps import match, steps

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.published_detr import distinguish_queries
 from detr_d2.modeling.inference import Inference
-from detr_d2.tools.published_detr import distinguish_queries
 
 from .published import build_panoptic
 from .published_panoptic import (

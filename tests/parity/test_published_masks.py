@@ -8,12 +8,12 @@ from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
+from benchmarks.published_detr import build_published_criterion, import_published
 from detr_d2 import add_detr_config
 from detr_d2.modeling.losses import dice_loss, focal_loss
 from detr_d2.modeling.mask_criterion import MaskCriterion
 from detr_d2.modeling.matcher import Matches
 from detr_d2.modeling.targets import Targets
-from detr_d2.tools.published_detr import build_published_criterion, import_published
 
 from ..modeling.steps import masks_of, steps
 from .published import FOLDER, build_panoptic, our_name, requires_published_detr

@@ -8,9 +8,7 @@ import torch
 from detectron2.modeling import build_model
 from PIL import Image
 
-from detr_d2.data import register_shapes
-from detr_d2.data.shapes import ShapesConfig
-from detr_d2.data.shapes_files import ShapesSize, write_shapes
+from detr_d2.shapes import ShapesConfig, ShapesSize, register_shapes, write_shapes
 from tests.conftest import make_mask_config, make_tiny_config
 
 # One plain colour for each image, exactly kept by PNG.

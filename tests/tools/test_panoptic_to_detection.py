@@ -16,10 +16,8 @@ from detr_d2.data import (
     load_dataset,
     panoptic_to_detection,
     register_coco_json,
-    register_shapes,
 )
-from detr_d2.data.shapes import ShapesConfig
-from detr_d2.data.shapes_files import ShapesSize, write_shapes
+from detr_d2.shapes import ShapesConfig, ShapesSize, register_shapes, write_shapes
 from detr_d2.tools.panoptic_to_detection import main
 
 

@@ -1,12 +1,12 @@
 """Times panoptic quality against COCO's panopticapi.
 
-    python -m detr_d2.tools.benchmark_panoptic_quality --panopticapi FOLDER --coco FOLDER
+    python -m benchmarks.panoptic_quality --panopticapi FOLDER --coco FOLDER
 
 The first FOLDER is a clone of github.com/cocodataset/panopticapi, the second holds COCO's ``annotations``
 and ``panoptic_train2017``. The predictions are the ground truth, moved by a few pixels. Both sides work in
-one process, on the same maps, and take turns, so that a change of the machine's speed meets both.
+one process, on the same maps, and take turns.
 
-Two times are taken: of the comparison alone, from decoded (H, W, 3) colours to the sums of each category,
+Two times are taken: of the comparison alone, from decoded (H, W, 3) colors to the sums of each category,
 and of the same with reading and decoding the png files, which is as slow for one as for the other. Reading
 the json files is in neither. Printed are the median times and the median, least and largest ratio of a turn.
 """
@@ -16,15 +16,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import importlib
 import io
+import json
 import os
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,29 +30,15 @@ import numpy as np
 from detectron2.data import Metadata
 from PIL import Image
 
-from ..data.images import read_image
-from ..errors import MissingFileError
-from ..evaluation.panoptic_files import PanopticGroundTruth
-from .command import run_command
+from detr_d2.data.images import read_image
+from detr_d2.evaluation.panoptic_files import PanopticGroundTruth
+from detr_d2.tools.command import run_command
+
+from . import timing
+from .clones import import_panopticapi
 
 # Rows and columns by which the predictions are moved.
 _SHIFT = (5, 9)
-
-
-def import_panopticapi(folder: str) -> Any:
-    """Import ``panopticapi.evaluation`` of the clone in ``folder``.
-
-    Raises:
-        MissingFileError: ``folder`` holds no clone.
-    """
-    path = Path(folder).resolve()
-    if not (path / "panopticapi" / "evaluation.py").is_file():
-        raise MissingFileError(
-            f"{folder} is not a clone of github.com/cocodataset/panopticapi: no panopticapi/evaluation.py"
-        )
-    if str(path) not in sys.path:
-        sys.path.insert(0, str(path))
-    return importlib.import_module("panopticapi.evaluation")
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -72,6 +56,9 @@ def compare(args: argparse.Namespace) -> None:
     truth = PanopticGroundTruth("COCO", Metadata(panoptic_json=json_file, panoptic_root=maps))
     annotations = truth.content["annotations"]
     predictions = copy.deepcopy(annotations)
+    with open(json_file) as file:
+        published = json.load(file)["annotations"]  # panopticapi reads the areas, which ours counts
+    pairs = list(zip(published, copy.deepcopy(published), strict=True))
     api = import_panopticapi(args.panopticapi)
     with tempfile.TemporaryDirectory() as predicted_maps:
         files = [
@@ -93,7 +80,6 @@ def compare(args: argparse.Namespace) -> None:
 
         def theirs(read: Callable[[str], Any]) -> Any:
             api.Image = SimpleNamespace(open=read)
-            pairs = list(zip(annotations, predictions, strict=True))
             with contextlib.redirect_stdout(io.StringIO()):
                 sums = api.pq_compute_single_core(0, pairs, maps, predicted_maps, truth.categories)
             averages, _ = sums.pq_average(truth.categories, isthing=None)
@@ -101,43 +87,24 @@ def compare(args: argparse.Namespace) -> None:
 
         difference = np.abs(np.subtract(ours(_decode), theirs(Image.open))).max()
         print(f"{len(annotations)} images, one process; largest difference of PQ, SQ, RQ: {difference:.1e}")
-        jobs = {
-            "from decoded maps": (lambda: theirs(decoded.__getitem__), lambda: ours(decoded.__getitem__)),
-            "from png files": (lambda: theirs(Image.open), lambda: ours(_decode)),
-        }
-        times: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
-        for _ in range(args.repeats):
-            for name, (one, other) in jobs.items():
-                times[name].append((_seconds(one), _seconds(other)))
-    for name, rows in times.items():
-        theirs_ms, ours_ms = (1e3 * statistics.median(c) / len(annotations) for c in zip(*rows, strict=True))
-        ratios = [one / other for one, other in rows]
-        print(
-            f"{name}: panopticapi {theirs_ms:.2f} ms, detr_d2 {ours_ms:.2f} ms an image (medians of "
-            f"{len(rows)}); ratio {statistics.median(ratios):.2f} (from {min(ratios):.2f} to "
-            f"{max(ratios):.2f})"
-        )
+        for what, read_theirs, read_ours in (
+            ("from decoded maps", decoded.__getitem__, decoded.__getitem__),
+            ("from png files", Image.open, _decode),
+        ):
+            runs = {"panopticapi": partial(theirs, read_theirs), "detr_d2": partial(ours, read_ours)}
+            times = timing.take_turns(runs, args.repeats)
+            print(timing.report(f"{what}, an image", times, per=len(annotations)))
 
 
 def _decode(file_name: str) -> np.ndarray:
     return read_image(file_name, "RGB")
 
 
-def _seconds(job: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.benchmark_panoptic_quality",
-        description="Time panoptic quality against COCO's panopticapi.",
-    )
+    parser = timing.build_parser("panoptic_quality", "Time panoptic quality against COCO's panopticapi.", 20)
     parser.add_argument("--panopticapi", required=True, help="clone of github.com/cocodataset/panopticapi")
     parser.add_argument("--coco", required=True, help="folder of annotations/ and panoptic_train2017/")
-    parser.add_argument("--repeats", type=int, default=20, help="turns (default: 20)")
     return parser
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detr_d2.data.shapes_files import read_arguments
+from detr_d2.shapes.files import read_arguments
 from detr_d2.tools.generate_shapes import main
 
 SMALL = ["--train", "2", "--val", "1", "--height", "32", "--width", "40", "--min-half-width", "4"]

@@ -12,9 +12,9 @@ from PIL import Image
 from pycocotools import mask as mask_util
 from pycocotools.coco import COCO
 
-from detr_d2.data.shapes import MIN_VISIBLE, ShapesConfig, draw
-from detr_d2.data.shapes_files import ShapesSize, read_arguments, write_shapes
 from detr_d2.errors import UserError
+from detr_d2.shapes.drawing import MIN_VISIBLE, ShapesConfig, draw
+from detr_d2.shapes.files import ShapesSize, read_arguments, write_shapes
 
 SPLITS = {"train": 40, "val": 25}
 
@@ -150,7 +150,7 @@ def test_an_interrupted_run_leaves_the_old_data_set(tmp_path, monkeypatch):
     def fail(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("detr_d2.data.shapes_files.draw", fail)
+    monkeypatch.setattr("detr_d2.shapes.files.draw", fail)
     with pytest.raises(KeyboardInterrupt):
         write_shapes(root, config, ShapesSize(5, 1))
     assert read_arguments(root)["train"] == 2

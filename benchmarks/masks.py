@@ -1,28 +1,23 @@
 """Times panoptic inference, and its mask head alone, against the published implementation.
 
-    python -m detr_d2.tools.benchmark_masks --published FOLDER
+    python -m benchmarks.masks --published FOLDER
 
 FOLDER is a clone of github.com/facebookresearch/detr. Both sides have a ResNet-50, the same random weights
 and a class head that lets 20 of the 100 queries through. They turn the same image into a map of segments in
-one process and take turns, so that a change of the machine's speed meets both. Printed are the median times
-and the median, least and largest ratio of a turn. The peak memory of each side is that of a fresh process,
-as Linux counts it.
+one process and take turns. Printed are the median times and the median, least and largest ratio of a turn.
+The peak memory of each side is that of a fresh process, as Linux counts it.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import multiprocessing
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,11 +25,14 @@ from detectron2.modeling import build_model
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoint.convert import to_detr_d2
-from ..checkpoint.numbering import Numbering
-from ..model_zoo import get_config
-from .command import run_command
+from detr_d2.checkpoint.convert import to_detr_d2
+from detr_d2.checkpoint.numbering import Numbering
+from detr_d2.model_zoo import get_config
+from detr_d2.tools.command import run_command
+
+from . import timing
 from .published_detr import (
+    add_arguments,
     build_published_merging,
     build_published_panoptic,
     distinguish_queries,
@@ -61,15 +59,15 @@ def published_side(folder: str, weights: Weights | None = None) -> tuple[Any, Ru
 
     @torch.no_grad()
     def run(image: Tensor) -> Tensor:
-        outputs = model([normalised(image)])
+        outputs = model([normalized(image)])
         result = merge(outputs, [IMAGE_SIZE], [OUTPUT_SIZE])[0]
-        with Image.open(io.BytesIO(result["png_string"])) as colours:
-            return torch.from_numpy(id_of(np.asarray(colours))) + 1
+        with Image.open(io.BytesIO(result["png_string"])) as colors:
+            return torch.from_numpy(id_of(np.asarray(colors))) + 1
 
     return model, run
 
 
-def normalised(image: Tensor) -> Tensor:
+def normalized(image: Tensor) -> Tensor:
     """(3, H, W), 0 to 255, as the published model takes it."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     return (image / 255 - mean) / std
@@ -111,12 +109,15 @@ def compare(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
     model, run = published_side(args.published)
-    distinguish_queries(model, [normalised(image)], logits_of_kept_queries()[None])
+    distinguish_queries(model, [normalized(image)], logits_of_kept_queries()[None])
     weights = model.state_dict()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "weights.pth"
         torch.save(weights, file)
-        memory = {side: peak_memory(side, args.published, file, args.threads) for side in SIDES}
+        memory = {
+            side: timing.cost_alone(prepare, side, args.published, file, args.threads).mebibytes
+            for side in SIDES
+        }
 
     models: dict[str, Any] = {"published": model}
     runs: dict[str, Run] = {"published": run}
@@ -131,15 +132,20 @@ def compare(args: argparse.Namespace) -> None:
         f"{differing:.1e} of the pixels differ"
     )
     whole = {side: partial(runs[side], image) for side in SIDES}
-    report_times("image to segments", take_turns(whole, args.repeats))
-    report_times("mask head alone", take_turns(heads, args.repeats))
-    published, ours = (memory[side].megabytes for side in ("published", "detr_d2"))
-    alone = all(peak.of_pass_alone for peak in memory.values())
+    print(timing.report("image to segments", timing.take_turns(whole, args.repeats)))
+    print(timing.report("mask head alone", timing.take_turns(heads, args.repeats)))
     print(
-        f"peak memory above the model's: published {published:.0f} MB, detr_d2 {ours:.0f} MB, "
-        f"{ours / published:.2f} of it"
-        + ("" if alone else " (loading included: /proc/self/clear_refs cannot be written)")
+        f"peak memory above the model's: published {memory['published']:.0f} MiB, "
+        f"detr_d2 {memory['detr_d2']:.0f} MiB, {memory['detr_d2'] / memory['published']:.2f} of it"
     )
+
+
+def prepare(side: str, folder: str, weights: Path, threads: int) -> Callable[[], Tensor]:
+    """A pass of a side, in a process of its own."""
+    torch.set_num_threads(threads)
+    image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
+    _, run = SIDES[side](folder, torch.load(weights))
+    return partial(run, image)
 
 
 def logits_of_kept_queries() -> Tensor:
@@ -173,81 +179,12 @@ def record_head(model: Any, run: Run, image: Tensor) -> tuple[Callable[[], None]
     return repeat, result
 
 
-def take_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> list[dict[str, float]]:
-    """Seconds of each side, turn by turn, after a first turn that is not counted."""
-    rows = []
-    for _ in range(repeats + 1):
-        row = {}
-        for side, run in runs.items():
-            start = time.perf_counter()
-            run()
-            row[side] = time.perf_counter() - start
-        rows.append(row)
-    return rows[1:]
-
-
-def report_times(what: str, rows: list[dict[str, float]]) -> None:
-    ratios = [row["published"] / row["detr_d2"] for row in rows]
-    times = {side: statistics.median(row[side] for row in rows) for side in SIDES}
-    print(
-        f"{what}: published {times['published']:.2f} s, detr_d2 {times['detr_d2']:.2f} s "
-        f"(medians of {len(rows)}), ratio {statistics.median(ratios):.2f} "
-        f"(from {min(ratios):.2f} to {max(ratios):.2f})"
-    )
-
-
-class Peak(NamedTuple):
-    """Most memory of a process above that before a pass, and whether the pass alone is counted."""
-
-    megabytes: float
-    of_pass_alone: bool
-
-
-def peak_memory(side: str, folder: str, weights: Path, threads: int) -> Peak:
-    """What one pass of a side needs, in a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak_memory_here, side, folder, weights, threads).result()
-
-
-def _peak_memory_here(side: str, folder: str, weights: Path, threads: int) -> Peak:
-    torch.set_num_threads(threads)
-    image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
-    _, run = SIDES[side](folder, torch.load(weights))
-    of_pass_alone, before = reset_peak(), resident_memory("VmRSS")
-    run(image)
-    return Peak(resident_memory("VmHWM") - before, of_pass_alone)
-
-
-def reset_peak() -> bool:
-    """Let "VmHWM" count from now on; returns whether the system allows it."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def resident_memory(kind: str) -> float:
-    """Megabytes of this process in memory, now ("VmRSS") or at most so far ("VmHWM").
-
-    Not ``getrusage``, which counts the parent's memory at the time of starting this process, too.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, value = line.split(":", 1)
-        if name == kind:
-            return int(value.split()[0]) / 1024
-    raise OSError(f"/proc/self/status has no {kind}")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.benchmark_masks",
-        description="Time panoptic inference and the mask head against the published DETR.",
+    parser = timing.build_parser(
+        "masks", "Time panoptic inference and the mask head against the published DETR.", 5
     )
-    parser.add_argument("--published", required=True, help="clone of github.com/facebookresearch/detr")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
-    parser.add_argument("--repeats", type=int, default=5, help="counted turns (default: 5)")
+    add_arguments(parser)
     return parser
 
 

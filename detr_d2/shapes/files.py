@@ -25,7 +25,7 @@ from PIL import Image
 from pycocotools import mask as mask_util
 
 from ..errors import UserError
-from .shapes import SPLITS, STUFF_CLASSES, THING_CLASSES, Segment, ShapesConfig, draw
+from .drawing import SPLITS, STUFF_CLASSES, THING_CLASSES, Segment, ShapesConfig, draw
 
 # Higher than this the files grow and nothing is gained: the drawn noise is coarser than the loss.
 JPEG_QUALITY = 95
@@ -117,31 +117,20 @@ def _write_split(root: Path, split: str, config: ShapesConfig, count: int, proce
     else:
         segments = [write(index) for index in range(count)]
 
-    images = [
-        {
-            "id": index + 1,
-            "file_name": f"{_stem(index)}.jpg",
-            "height": config.height,
-            "width": config.width,
-        }
-        for index in range(count)
-    ]
+    size = {"height": config.height, "width": config.width}
+    images = [{"id": index + 1, "file_name": f"{_stem(index)}.jpg", **size} for index in range(count)]
     info = {"description": f"shapes, {split}: generated images, see ../{ARGUMENTS_FILE}"}
     instances: list[dict[str, Any]] = []
     panoptic: list[dict[str, Any]] = []
-    for image, image_segments in zip(images, segments, strict=True):
+    for index, image_segments in enumerate(segments):
         for segment in image_segments:
             rle = segment.pop("rle")
             if CATEGORIES[segment["category_id"] - 1]["isthing"]:
-                annotation = {
-                    **segment,
-                    "id": len(instances) + 1,
-                    "image_id": image["id"],
-                    "segmentation": rle,
-                }
-                instances.append(annotation)
-        file_name = f"{Path(str(image['file_name'])).stem}.png"
-        panoptic.append({"image_id": image["id"], "file_name": file_name, "segments_info": image_segments})
+                entries = {"id": len(instances) + 1, "image_id": index + 1, "segmentation": rle}
+                instances.append({**segment, **entries})
+        panoptic.append(
+            {"image_id": index + 1, "file_name": f"{_stem(index)}.png", "segments_info": image_segments}
+        )
     things = [category for category in CATEGORIES if category["isthing"]]
     for kind, annotations, categories in (
         ("instances", instances, things),
@@ -178,14 +167,12 @@ def _write_image(root: str, split: str, config: ShapesConfig, index: int) -> lis
 
 def _record(segment: Segment, segment_id: int) -> dict[str, Any]:
     """COCO's description of a segment; area in pixels, box as (x, y, width, height) in pixels."""
-    y, x = np.nonzero(segment.mask)
-    left, top = int(x.min()), int(y.min())
     rle = mask_util.encode(np.asfortranarray(segment.mask.astype(np.uint8)))
     return {
         "id": segment_id,
         "category_id": _CATEGORY_IDS[segment.class_name],
         "iscrowd": int(segment.iscrowd),
-        "area": len(x),
-        "bbox": [left, top, int(x.max()) - left + 1, int(y.max()) - top + 1],
+        "area": int(mask_util.area(rle)),
+        "bbox": [int(value) for value in mask_util.toBbox(rle)],
         "rle": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
     }

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from detr_d2.data.shapes import (
+from detr_d2.shapes.drawing import (
     STUFF_CLASSES,
     THING_CLASSES,
     Segment,
@@ -107,7 +107,7 @@ def test_outlines_hold_the_pixels_that_geometry_says():
 
 def test_the_least_visible_thing_is_left_out_first_and_uncovers_others():
     """Three strips of 10 pixels, drawn one after the other, each moved by some pixels over the one before."""
-    from detr_d2.data.shapes import _Outline
+    from detr_d2.shapes.drawing import _Outline
 
     def strip(start: int) -> _Outline:
         mask = np.zeros((1, 40), dtype=bool)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
+import argparse
 from collections.abc import Collection
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +12,15 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from ..errors import MissingFileError
-from ..modeling import Targets
+from detr_d2.modeling import Targets
+
+from .clones import import_from_clone
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--published`` and ``--threads``, of the benchmarks beside it."""
+    parser.add_argument("--published", required=True, help="clone of github.com/facebookresearch/detr")
+    parser.add_argument("--threads", type=int, default=2, help="PyTorch's threads (default: 2)")
 
 
 def import_published(folder: str, module: str) -> Any:
@@ -27,17 +32,10 @@ def import_published(folder: str, module: str) -> Any:
     Raises:
         MissingFileError: ``folder`` holds no clone.
     """
-    path = Path(folder).resolve()
-    if not (path / "models" / "detr.py").is_file():
-        raise MissingFileError(
-            f"{folder} is not a clone of github.com/facebookresearch/detr: no models/detr.py"
-        )
-    if str(path) not in sys.path:
-        sys.path.insert(0, str(path))
     # Its util.misc reads only three characters of the version, so that 0.29 counts as older than 0.7.
     version, torchvision.__version__ = torchvision.__version__, "0.9"
     try:
-        return importlib.import_module(module)
+        return import_from_clone(folder, "facebookresearch/detr", module, "models/detr.py")
     finally:
         torchvision.__version__ = version
 
@@ -114,7 +112,7 @@ def build_published_panoptic(folder: str, num_classes: int, dilation: bool = Fal
 def build_published_merging(folder: str, things: Collection[int], num_classes: int) -> nn.Module:
     """Its PostProcessPanoptic with the published threshold.
 
-    It reads and writes colours with panopticapi, which no package registry has; where that cannot be
+    It reads and writes colors with panopticapi, which no package registry has; where that cannot be
     imported it is given the two functions that it needs.
 
     Args:
@@ -127,7 +125,7 @@ def build_published_merging(folder: str, things: Collection[int], num_classes: i
         segmentation.id2rgb = lambda ids: np.stack([ids >> 8 * i & 255 for i in range(3)], -1).astype(
             np.uint8
         )
-        segmentation.rgb2id = lambda colours: colours.astype(np.int32) @ np.array([1, 256, 256**2], np.int32)
+        segmentation.rgb2id = lambda colors: colors.astype(np.int32) @ np.array([1, 256, 256**2], np.int32)
     is_thing = {number: number in things for number in range(num_classes)}
     return segmentation.PostProcessPanoptic(is_thing, threshold=0.85)
 
@@ -138,7 +136,7 @@ def distinguish_queries(model: Any, images: list[Tensor], logits: Tensor) -> Non
     Args:
         model: of :func:`build_published_panoptic`; its cross-attention is sharpened, what reads the queries
             in its class head and attention maps is fitted, and its mask head made to heed the maps.
-        images: B normalised images (3, H, W), with B times the model's queries at most their channels.
+        images: B normalized images (3, H, W), with B times the model's queries at most their channels.
         logits: (B, N, C + 1) that the queries shall have.
     """
     read: list[Tensor] = []

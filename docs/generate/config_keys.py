@@ -1,13 +1,12 @@
-"""Table of the config keys, made from ``detr_d2/config.py``: ``python -m detr_d2.tools.config_table``.
+"""The table of the config keys, made from ``detr_d2/config.py``.
 
 The comment directly above an assignment says what the key does. A comment with an empty line below it
 is the heading of the keys that follow.
 """
 
-import argparse
 import ast
 import io
-import sys
+import itertools
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,10 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
-from .. import config as config_module
-from ..errors import UserError, named
-from .command import run_command
+from detr_d2 import config as config_module
+from detr_d2.errors import UserError
 
-BEGIN = "<!-- config table: begin -->"
-END = "<!-- config table: end -->"
+from .markers import markdown_table
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ def _is_node(expression: ast.expr) -> bool:
     return isinstance(expression, ast.Call) and ast.unparse(expression.func).endswith(("CfgNode", "CN"))
 
 
-def markdown_table(keys: Sequence[ConfigKey], stock: CfgNode) -> str:
+def tables_of(keys: Sequence[ConfigKey], stock: CfgNode) -> str:
     """Return the keys as Markdown, one table for each section.
 
     Args:
@@ -151,18 +148,21 @@ def markdown_table(keys: Sequence[ConfigKey], stock: CfgNode) -> str:
         stock: Detectron2's own config; keys that it has too are marked.
     """
     parts: list[str] = []
-    section: str | None = None
-    for key in keys:
-        if key.section != section:
-            section = key.section
-            heading = [f"**{section}**", ""] if section else []
-            parts += ["", *heading, "| Key | Default | What it does |", "|---|---|---|"]
-        mark = " *" if _has_key(stock, key.name) else ""
-        cells = (f"`{key.name}`{mark}", f"`{_yaml(key.default)}`", _escape(key.description))
-        parts.append("| " + " | ".join(cells) + " |")
-    marked = any(_has_key(stock, key.name) for key in keys)
-    note = ["", "\\* a key of Detectron2's own, to which detr_d2 gives this default."] if marked else []
-    return "\n".join(parts + note).strip() + "\n"
+    for section, group in itertools.groupby(keys, key=lambda key: key.section):
+        if section:
+            parts.append(f"**{section}**")
+        rows = [
+            (
+                f"`{key.name}`" + (" *" if _has_key(stock, key.name) else ""),
+                f"`{_yaml(key.default)}`",
+                _escape(key.description),
+            )
+            for key in group
+        ]
+        parts.append(markdown_table(("Key", "Default", "What it does"), rows))
+    if any(_has_key(stock, key.name) for key in keys):
+        parts.append("\\* a key of Detectron2's own, to which detr_d2 gives this default.")
+    return "\n\n".join(parts)
 
 
 def _has_key(cfg: CfgNode, name: str) -> bool:
@@ -197,60 +197,4 @@ def config_table() -> str:
         UserError: a key in ``detr_d2/config.py`` has no comment.
     """
     file = Path(config_module.__file__)
-    return markdown_table(read_config_keys(file.read_text(encoding="utf-8"), str(file)), get_cfg())
-
-
-def replace_table(document: str, table: str, file_name: str = "README.md") -> str:
-    """Return a document with the table between its two marker lines.
-
-    Raises:
-        UserError: the document has not exactly one of each marker, in the right order.
-    """
-    if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
-        raise UserError(f"{file_name} must hold the line {BEGIN} and, below it, the line {END}, once each")
-    before, rest = document.split(BEGIN)
-    return f"{before}{BEGIN}\n{table.strip()}\n{END}{rest.split(END)[1]}"
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.config_table",
-        description="Print the table of config keys, or keep it up to date in a Markdown file.",
-    )
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--write", metavar="FILE", help="put the table between the file's markers")
-    mode.add_argument("--check", metavar="FILE", help="fail where the table in the file is not up to date")
-    return parser
-
-
-def update(args: argparse.Namespace) -> None:
-    """Print, write or check the table.
-
-    Raises:
-        UserError: the file cannot be used, or ``--check`` finds an old table.
-    """
-    table = config_table()
-    name = args.write or args.check
-    if name is None:
-        print(table, end="")
-        return
-    with named(name):
-        document = Path(name).read_text(encoding="utf-8")
-        updated = replace_table(document, table, name)
-        if args.check and updated != document:
-            raise UserError(
-                f"{name}: the table of config keys is out of date; "
-                f"run `python -m detr_d2.tools.config_table --write {name}`"
-            )
-        if args.write and updated != document:
-            Path(name).write_text(updated, encoding="utf-8")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    return run_command(build_parser(), update, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return tables_of(read_config_keys(file.read_text(encoding="utf-8"), str(file)), get_cfg())

@@ -1,4 +1,4 @@
-"""What the preflight costs on a data set of COCO's size: ``python -m detr_d2.tools.benchmark_preflight``.
+"""What the preflight costs on a data set of COCO's size: ``python -m benchmarks.preflight``.
 
 A json of 118,000 images and 860,000 annotations with polygons, and its image files (links to a few small
 ones), are generated in a temporary folder. Detectron2's own loading and the preflight then run by turns, each
@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from detectron2.data.datasets import load_coco_json
 from PIL import Image
 
-from ..data.preflight import Needs, Report, check_instances
-from .command import run_command
+from detr_d2.data.preflight import Needs, Report, check_instances
+from detr_d2.tools.command import run_command
+
+from . import timing
 
 _WIDTH, _HEIGHT = 640, 480
 # A file may have so many names on most file systems, and some to spare.
@@ -89,29 +88,19 @@ def look(json_file: str, images: str) -> None:
     assert not report.errors, report.table()
 
 
-def measure(work: Callable[[str, str], None], json_file: Path) -> tuple[float, float]:
-    """Seconds, and MiB of the process's peak memory above that after the imports, in a new process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measure_here, work, str(json_file), str(json_file.parent / "images")).result()
-
-
-def _measure_here(work: Callable[[str, str], None], json_file: str, images: str) -> tuple[float, float]:
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    work(json_file, images)
-    seconds = time.perf_counter() - start
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+def prepare(work: Callable[[str, str], None], json_file: Path) -> Callable[[], None]:
+    """One of the two, in a process of its own."""
+    return partial(work, str(json_file), str(json_file.parent / "images"))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.benchmark_preflight",
-        description="Time and memory of the preflight beside Detectron2's loading.",
+    parser = timing.build_parser(
+        "preflight", "Time and memory of the preflight beside Detectron2's loading.", 2
     )
     parser.add_argument("--images", type=int, default=118_000, metavar="N")
     parser.add_argument("--annotations", type=int, default=860_000, metavar="N")
     parser.add_argument("--points", type=int, default=25, metavar="N", help="of each polygon (default: 25)")
-    parser.add_argument("--turns", type=int, default=2, metavar="N", help="of each side (default: 2)")
     return parser
 
 
@@ -120,9 +109,9 @@ def benchmark(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         json_file = write_dataset(Path(folder), args.images, args.annotations, args.points)
         print(f"{json_file.stat().st_size / 2**20:.0f} MiB of json")
-        for _ in range(args.turns):
+        for _ in range(args.repeats):
             for name, work in (("Detectron2's loading", load), ("preflight", look)):
-                seconds, mebibytes = measure(work, json_file)
+                seconds, mebibytes = timing.cost_alone(prepare, work, json_file)
                 print(f"{name:22} {seconds:6.1f} s   {mebibytes:6.0f} MiB", flush=True)
 
 

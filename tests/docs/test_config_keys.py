@@ -1,4 +1,4 @@
-"""The table of config keys and its place in the README."""
+"""The table of config keys."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from detr_d2 import add_detr_config
 from detr_d2 import config as config_module
-from detr_d2.tools.config_table import BEGIN, END, main, markdown_table, read_config_keys, replace_table
+from docs.generate.config_keys import read_config_keys, tables_of
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -62,7 +62,7 @@ def test_names_defaults_comments_and_headings_are_read() -> None:
 
 def test_a_row_holds_key_default_and_escaped_text() -> None:
     stock = CfgNode({"THREE": 0})
-    rows = markdown_table(read_config_keys(SOURCE), stock).splitlines()
+    rows = tables_of(read_config_keys(SOURCE), stock).splitlines()
     assert "| `MODEL.PART.ONE` | `1` | What ONE does, on two lines. |" in rows
     assert '| `MODEL.PART.SUB.TWO` | `["a", 2.5]` | Pipes \\| and \\<tags\\>. |' in rows
     assert any(row.startswith("| `THREE` * | ") for row in rows)
@@ -92,29 +92,7 @@ def test_every_key_that_is_added_is_in_the_table_with_its_default() -> None:
     assert len(table) > 30
 
 
-def test_the_readme_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--check", str(README)]) == 0, capsys.readouterr().err
+def test_every_key_has_one_row_in_the_readme() -> None:
     rows = [line for line in README.read_text().splitlines() if line.startswith("| `")]
     for name in our_keys():
         assert sum(row.startswith(f"| `{name}` ") for row in rows) == 1, name
-
-
-def test_write_repairs_what_check_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "page.md"
-    file.write_text(f"Before\n\n{BEGIN}\nan old table\n{END}\n\nAfter\n")
-    assert main(["--check", str(file)]) == 2
-    assert f"--write {file}" in capsys.readouterr().err
-    assert "an old table" in file.read_text()
-    assert main(["--write", str(file)]) == 0
-    assert main(["--check", str(file)]) == 0
-    text = file.read_text()
-    assert text.startswith(f"Before\n\n{BEGIN}\n")
-    assert text.endswith(f"\n{END}\n\nAfter\n")
-    assert "an old table" not in text
-    assert "`MODEL.DETR.NUM_CLASSES`" in text
-
-
-@pytest.mark.parametrize("document", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
-def test_missing_markers_are_an_error(document: str) -> None:
-    with pytest.raises(ValueError, match=r"page\.md must hold the line"):
-        replace_table(document, "table", "page.md")

@@ -1,34 +1,15 @@
-"""The model zoo's page and its data file."""
+"""The tables of the model zoo's page, and its data file."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import pytest
-
 from detr_d2 import model_zoo
-from detr_d2.tools.model_complexity import model_complexity
-from detr_d2.tools.model_zoo_table import COMMAND, main, measure
+from detr_d2.modeling.complexity import model_complexity
+from docs.generate.model_zoo import COMMAND, measure
 
 PAGE = Path(__file__).parents[2] / "MODEL_ZOO.md"
-
-
-def test_the_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--check", str(PAGE)]) == 0, capsys.readouterr().err
-
-
-def test_write_repairs_what_check_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "zoo.md"
-    file.write_text(PAGE.read_text().replace("42.0", "43.0"))
-    assert main(["--check", str(file)]) == 2
-    assert f"--write {file}" in capsys.readouterr().err
-    assert main(["--write", str(file)]) == 0
-    assert main(["--check", str(file)]) == 0
-    assert file.read_text() == PAGE.read_text()
-    assert main([]) == 0
-    assert capsys.readouterr().out == PAGE.read_text()
-    assert main(["--check", str(tmp_path / "nowhere.md")]) == 2
 
 
 def test_published_and_measured_figures_are_in_separate_tables() -> None:

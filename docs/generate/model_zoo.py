@@ -1,0 +1,73 @@
+"""The tables of MODEL_ZOO.md, made from ``zoo.json``.
+
+What the authors published and what detr_d2's own command measured are separate tables.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from detr_d2.checkpoint.handler import PREFIX
+from detr_d2.model_zoo import ZooModel, get_config, zoo_models
+from detr_d2.model_zoo.index import measuring_command
+from detr_d2.modeling.complexity import USUAL_SIZE, model_complexity
+from detr_d2.tools.model_complexity import PROGRAM
+
+from .markers import markdown_table
+
+COMMAND = f"{PROGRAM} --config-file configs/CONFIG --size {USUAL_SIZE[0]} {USUAL_SIZE[1]}"
+
+
+def published_tables() -> str:
+    """The authors' figures, one table for all models that have the same metrics."""
+    groups: dict[tuple[str, ...], list[ZooModel]] = {}
+    for model in zoo_models():
+        groups.setdefault(tuple(model.published), []).append(model)
+    tables = []
+    for metrics, group in groups.items():
+        rows = [
+            [
+                _config_link(model),
+                model.backbone,
+                _epochs(model),
+                *(f"{value:.1f}" for value in model.published.values()),
+                f"[`{PREFIX}{model.name}`]({model.file.url})",
+            ]
+            for model in group
+        ]
+        tables.append(markdown_table(["Config", "Backbone", "Epochs", *metrics, "Weights"], rows))
+    return "\n\n".join(tables)
+
+
+def measured_table() -> str:
+    """What was measured here, with the command that did it."""
+    rows = [
+        [
+            _config_link(model),
+            f"{model.measured['parameters'] / 1e6:.2f} M",
+            f"{model.measured['multiply_adds'] / 1e9:.1f} G",
+        ]
+        for model in zoo_models()
+    ]
+    table = markdown_table(["Config", "Parameters", "Multiply-adds"], rows)
+    return f"```\n{measuring_command()}\n```\n\n{table}"
+
+
+def _epochs(model: ZooModel) -> str:
+    return f"{model.epochs} + {model.mask_epochs}" if model.mask_epochs else str(model.epochs)
+
+
+def _config_link(model: ZooModel) -> str:
+    return f"[{model.config}](configs/{model.config})"
+
+
+def measure(file: Path) -> None:
+    """Measure every model anew and write the figures into the data file ``file``."""
+    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    content["measured_with"] = COMMAND
+    for entry in content["models"]:
+        complexity = model_complexity(get_config(entry["config"]))
+        entry["measured"] = vars(complexity)
+    file.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
