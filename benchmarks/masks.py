@@ -25,8 +25,8 @@ from detectron2.modeling import build_model
 from PIL import Image
 from torch import Tensor
 
-from detr_d2.checkpoint.convert import to_detr_d2
-from detr_d2.checkpoint.numbering import Numbering
+from detr_d2.checkpoint.class_rows import ModelClasses
+from detr_d2.checkpoint.convert import convert
 from detr_d2.model_zoo import get_config
 from detr_d2.tools.command import run_command
 
@@ -80,9 +80,8 @@ def our_side(weights: Weights) -> tuple[Any, Run]:
     cfg.MODEL.DETR.TEST.INSTANCE_ON = False
     cfg.MODEL.DETR.TEST.PANOPTIC_ON = True
     model = build_model(cfg).eval()
-    model.load_state_dict(
-        to_detr_d2({"model": weights}, "the published model", partial(Numbering, is_coco=True))["model"]
-    )
+    classes = ModelClasses(is_coco=lambda: True)
+    model.load_state_dict(convert({"model": weights}, "the published model", classes).weights)
 
     @torch.no_grad()
     def run(image: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import IO, Any
 
 import torch
@@ -13,8 +15,8 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, MissingFileError, UserError, named
 from .atomic import write_file
-from .layouts import HEAD, class_list
-from .numbering import AUTO, Numbering
+from .class_rows import AUTO, ModelClasses, class_list
+from .layout import HEAD
 from .prepare import HEURISTICS, Prepared, by_module, prepare
 from .safe_load import read_checkpoint
 from .safetensors_file import save_safetensors
@@ -64,20 +66,27 @@ class DetrCheckpointer(DetectionCheckpointer):
         **checkpointables: Any,
     ):
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
+        self.save_to_disk: bool = bool(save_dir) and self.save_to_disk
         self.logger = logging.getLogger(__name__)
         self._weights = weights or self.model.state_dict
-        self._metadata = metadata
-        self._class_rows = class_rows
-        self._category_ids = category_ids
-        self._keep_classes = keep_classes
+        self._metadata = metadata or dict
+        head = self.model.state_dict().get(HEAD[0])
+        count = None if head is None else len(head) - 1
+        self._classes = ModelClasses(
+            class_rows,
+            count,
+            names=lambda: class_list(self._metadata(), count or 0) or (),
+            numbers=category_ids or dict,
+            kept=keep_classes,
+        )
         self.loaded: set[str] = set()
 
     def save(self, name: str, **extra: Any) -> None:
         """Write ``name``.pth with weights and training state, and note it as the one to resume from."""
-        if self._writes():
+        if self.save_to_disk:
             # The states come first: they may refuse (a loss that is not finite).
             states = {key: item.state_dict() for key, item in self.checkpointables.items()}
-            self._write(f"{name}.pth", {**self._model_part(), **states, **extra})
+            self.save_weights(name, **{**states, **extra})
             self.tag_last_checkpoint(f"{name}.pth")
 
     def save_weights(self, name: str, **extra: Any) -> None:
@@ -91,14 +100,16 @@ class DetrCheckpointer(DetectionCheckpointer):
         Raises:
             CheckpointError: .safetensors is asked for, and its package is missing.
         """
-        if not self._writes():
+        if not self.save_to_disk:
             return
-        if name.endswith(".safetensors"):
-            part, path = self._model_part(), os.path.join(self.save_dir, name)
-            self.logger.info("Saving weights to %s", path)
-            save_safetensors(path, part["model"], {**part.get("metadata", {}), **extra})
+        basename = name if name.endswith(".safetensors") else f"{name}.pth"
+        path, weights, metadata = os.path.join(self.save_dir, basename), self._weights(), self._metadata()
+        self.logger.info("Saving %s", path)
+        if basename == name:
+            save_safetensors(path, weights, {**metadata, **extra})
             return
-        self._write(f"{name}.pth", {**self._model_part(), **extra})
+        data = {"model": weights, **({"metadata": metadata} if metadata else {}), **extra}
+        self._write_file(basename, lambda file: torch.save(data, file))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Note which file to resume from."""
@@ -117,9 +128,7 @@ class DetrCheckpointer(DetectionCheckpointer):
         last = self.get_checkpoint_file()
         if "://" not in last and not os.path.isfile(last):
             note = os.path.join(self.save_dir, "last_checkpoint")
-            raise MissingFileError(
-                f"cannot resume: {note} names {last}, which does not exist: correct the name"
-            )
+            raise MissingFileError(f"cannot resume: {note} names {last}, which does not exist")
         if path and path != last:
             self.logger.info("Resuming from %s: MODEL.WEIGHTS %s is not read", last, path)
         return self.load(last)
@@ -146,25 +155,25 @@ class DetrCheckpointer(DetectionCheckpointer):
             self.logger.info("No checkpoint is given: the weights stay as they were initialised")
             return {}
         source = path.removesuffix(_GUESS)
-        file = self._local(source)
+        with named(f"checkpoint {source}"):
+            file = self.path_manager.get_local_path(source)
         prepared = prepare(
             read_checkpoint(file, source),
             source,
             self.model.state_dict(),
+            replace(self._classes, is_coco=partial(is_published, file)),
             guess_names=path != source,
-            numbering=lambda: self._numbering(file),
-            metadata=self._metadata,
-            keep_classes=self._keep_classes,
         )
         names = self.checkpointables if checkpointables is None else checkpointables
-        states = {name: prepared.checkpoint.pop(name) for name in names if name in prepared.checkpoint}
-        if states and prepared.moved:
+        states = {name: prepared.rest.pop(name) for name in names if name in prepared.rest}
+        if states and prepared.fitted.moved:
             raise CheckpointError(
-                f"{source} holds a training with other classes or queries, which cannot go on with "
-                f"these. {' '.join(prepared.notes)} Begin a new one with it: MODEL.WEIGHTS {source}, without "
+                f"{source} holds a training with other classes or queries, which cannot go on with these. "
+                f"{' '.join(prepared.fitted.notes)} Begin a new one with it: MODEL.WEIGHTS {source}, without "
                 "--resume, another OUTPUT_DIR"
             )
-        self._summarise(source, prepared, self._load_model(prepared.checkpoint))
+        incompatible = self._load_model({**prepared.rest, "model": prepared.weights})
+        self.loaded = self._summarise(source, prepared, incompatible)
         for name, state in states.items():
             try:
                 self.checkpointables[name].load_state_dict(state)
@@ -175,41 +184,7 @@ class DetrCheckpointer(DetectionCheckpointer):
                     f"cannot resume: the training state {name!r} of {source} is of another configuration, or "
                     f"damaged ({type(error).__name__}: {error})"
                 ) from error
-        return prepared.checkpoint
-
-    def _local(self, source: str) -> str:
-        """The local path of a file, folder or URI."""
-        if "://" not in source and not os.path.exists(source):
-            raise MissingFileError(f"checkpoint {source} does not exist")
-        with named(f"checkpoint {source}"):
-            path: str = self.path_manager.get_local_path(source)
-        return path
-
-    def _numbering(self, file: str) -> Numbering:
-        """What is known of the class rows of a file, and of those of the model."""
-        state = self.model.state_dict()
-        num_classes = len(state[HEAD[0]]) - 1 if HEAD[0] in state else None
-        metadata = {} if self._metadata is None else self._metadata()
-        return Numbering(
-            rule=self._class_rows,
-            is_coco=is_published(file),
-            numbers={} if self._category_ids is None else self._category_ids(),
-            classes=() if num_classes is None else class_list(metadata, num_classes) or (),
-            num_classes=num_classes,
-        )
-
-    def _writes(self) -> bool:
-        return bool(self.save_dir) and self.save_to_disk
-
-    def _model_part(self) -> dict[str, Any]:
-        part: dict[str, Any] = {"model": self._weights()}
-        if self._metadata is not None:
-            part["metadata"] = self._metadata()
-        return part
-
-    def _write(self, basename: str, data: dict[str, Any]) -> None:
-        self.logger.info("Saving checkpoint to %s", os.path.join(self.save_dir, basename))
-        self._write_file(basename, lambda file: torch.save(data, file))
+        return prepared.rest
 
     def _write_file(self, basename: str, write: Callable[[IO[bytes]], Any]) -> None:
         path = os.path.join(self.save_dir, basename)
@@ -219,22 +194,24 @@ class DetrCheckpointer(DetectionCheckpointer):
             return
         write_file(path, write)
 
-    def _summarise(self, source: str, prepared: Prepared, incompatible: Any) -> None:
-        """One summary in place of Detectron2's list of every name."""
+    def _summarise(self, source: str, prepared: Prepared, incompatible: Any) -> set[str]:
+        """Log one summary in place of Detectron2's list of every name; returns what was loaded, by name."""
         own = self.model.state_dict().keys()
         shapes = {name: f"{was} in the file, {now} here" for name, was, now in incompatible.incorrect_shapes}
-        missing = {name for name in incompatible.missing_keys if not name.endswith("num_batches_tracked")}
-        self.loaded = set(own) - set(incompatible.missing_keys) - shapes.keys() - prepared.partly_new
-        if prepared.found:
-            self.logger.info(prepared.found)
-        text = f"Loaded {len(self.loaded)} of the model's {len(own)} tensors from {source}."
-        text = " ".join([text, *prepared.notes])
-        if missing - shapes.keys():
-            text += f" Not in the file, left as they were: {by_module(missing - shapes.keys())}."
+        loaded = set(own) - set(incompatible.missing_keys) - shapes.keys() - prepared.fitted.partly_new
+        missing = set(incompatible.missing_keys) - shapes.keys()
+        missing = {name for name in missing if not name.endswith("num_batches_tracked")}
+        text = [f"Loaded {len(loaded)} of the model's {len(own)} tensors from {source}."]
+        text += prepared.fitted.notes
+        if missing:
+            text.append(f"Not in the file, left as they were: {by_module(missing)}.")
         if shapes:
             listed = "; ".join(f"{name}: {sizes}" for name, sizes in shapes.items())
-            text += f" Of another shape, left as they were: {listed}."
+            text.append(f"Of another shape, left as they were: {listed}.")
+        complete = loaded and len(text) == 1
         if incompatible.unexpected_keys:
-            text += f" In the file, but not in the model: {by_module(incompatible.unexpected_keys)}."
-        complete = self.loaded and not (missing or shapes or prepared.notes)
-        (self.logger.info if complete else self.logger.warning)(text)
+            text.append(f"In the file, but not in the model: {by_module(incompatible.unexpected_keys)}.")
+        if prepared.found:
+            self.logger.info(prepared.found)
+        self.logger.log(logging.INFO if complete else logging.WARNING, " ".join(text))
+        return loaded

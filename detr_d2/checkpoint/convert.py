@@ -2,107 +2,117 @@
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import CheckpointError
-from .class_rows import incomplete, number_rows, spread
-from .layouts import DETECTOR, HEAD, LAYOUTS, OURS, Conversion, find_layout
-from .numbering import AUTO, Numbering
-from .safe_load import weights_key, weights_of
-from .unwrap import unwrap
+from .class_rows import AUTO, ModelClasses, number_by_classes, number_by_ids, number_of_rows
+from .layout import HEAD, Conversion, Weights
+from .layouts import LAYOUTS, OURS, find_layout
+from .safe_load import weights_and_rest
+
+_DEPTH = 3  # modules around modules
 
 
-class UnknownLayout(CheckpointError):
-    """Weights whose names are of no known layout."""
-
-
-def convert(
-    checkpoint: Mapping[str, Any], source: str, numbering: Callable[[], Numbering] = Numbering
-) -> Conversion:
+def convert(checkpoint: Mapping[str, Any], source: str, classes: ModelClasses | None = None) -> Conversion:
     """Bring a checkpoint of any known layout to ours.
 
     Args:
         checkpoint: what :func:`~.safe_load.read_checkpoint` returned.
         source: how the user called the file, for messages.
-        numbering: gives what is known of the rows of the class head; called where another program numbered
-            them.
+        classes: what is known of the classes, where another program numbered the rows of the class head.
 
     Returns:
-        the weights under our names, the classes' names where known, and what happened.
+        the weights under our names, the classes' names where known, and what happened. The training state
+        of foreign files (``optimizer``, ``args``, ...) is not kept.
 
     Raises:
-        UnknownLayout: the names are of no known layout; says what was looked for and shows some of them.
-        CheckpointError: there are no weights by name, or some that belong together do not fit together, or
-            the rows of the class head are not as ``numbering`` says.
+        CheckpointError: the names are of no known layout (says what was looked for and shows some of them);
+            or there are no weights by name, or some that belong together do not fit together, or the rows of
+            the class head are not as ``classes`` says.
     """
-    weights, beside = unwrap(weights_of(checkpoint, source), is_known, source, is_detector)
-    layout = find_layout(weights)
-    if layout is None:
-        looked_for = "; ".join(f"{x.description}: no {x.missing(weights)}" for x in LAYOUTS.values())
-        raise UnknownLayout(
-            f"checkpoint {source} is of no known layout ({looked_for}). "
-            f"It has {len(weights)} tensors, such as {', '.join(list(weights)[:5])}"
-        )
-    key = weights_key(checkpoint)
-    left = [] if key is None else [other for other in checkpoint if other != key]
-    if layout is OURS:
-        result = Conversion(OURS.name, OURS.name, dict(weights), mapped={name: name for name in weights})
-    else:
-        try:
-            result = layout.to_ours(weights)
-        except (LookupError, RuntimeError, TypeError) as error:
-            raise incomplete(source, layout.name, error) from error
-    metadata = checkpoint.get("metadata")
-    if isinstance(metadata, Mapping):
-        result.metadata = dict(metadata)
-        left = [other for other in left if other != "metadata"]
-    if result.by_ids:
-        number_rows(result, numbering(), source)
-    result.beside = beside
-    result.left += [*beside, *left]
+    given, rest = weights_and_rest(checkpoint, source)
+    weights, beside = unwrap(given, source)
+    result = to_ours(weights, rest.pop("metadata", None), source, classes or ModelClasses())
+    result.left += [*beside, *rest]
     return result
 
 
-def is_known(names: Collection[str]) -> bool:
-    """Whether tensors of these names are of a known layout."""
-    return find_layout(names) is not None
+def to_ours(weights: Weights, metadata: object, source: str, classes: ModelClasses) -> Conversion:
+    """As :func:`convert`, for weights by name and the metadata that lies beside them."""
+    layout = find_layout(weights)
+    if layout is None:
+        looked_for = "; ".join(f"{x.description}: no {x.missing(weights)}" for x in LAYOUTS.values())
+        raise CheckpointError(
+            f"checkpoint {source} is of no known layout ({looked_for}). "
+            f"It has {len(weights)} tensors, such as {', '.join(list(weights)[:5])}"
+        )
+    try:
+        if layout is OURS:
+            result = Conversion(OURS.name, dict(weights), mapped={name: name for name in weights})
+        else:
+            result = layout.to_ours(weights)
+        numbered = layout.category_ids and HEAD[0] in result.weights and number_of_rows(result.weights)
+    except (LookupError, RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"checkpoint {source} has the names of {layout.description}, but not all of its tensors, or "
+            f"some of other shapes ({type(error).__name__}: {error}): it is incomplete or was changed"
+        ) from error
+    if isinstance(metadata, Mapping):
+        result.metadata = dict(metadata)
+    if numbered:
+        number_by_classes(result, classes, source)
+    return result
 
 
-def is_detector(names: Collection[str]) -> bool:
-    """Whether tensors of these names are of a known layout of whole detectors."""
-    layout = find_layout(names)
-    return layout is not None and layout.required[-len(DETECTOR) :] == DETECTOR
-
-
-def to_detr_d2(
-    checkpoint: dict[str, Any], source: str, numbering: Callable[[], Numbering] = Numbering
-) -> dict[str, Any]:
-    """Bring a checkpoint of any known layout to ours; one of ours is returned as it is.
+def unwrap(
+    weights: Weights, source: str, is_part: Callable[[Collection[str]], bool] = lambda names: False
+) -> tuple[Weights, list[str]]:
+    """Remove what stands before the names of a model, where they are of a known layout without it.
 
     Args:
-        checkpoint: what :func:`~.safe_load.read_checkpoint` returned.
+        weights: by name.
         source: how the user called the file, for messages.
-        numbering: as for :func:`convert`.
+        is_part: whether names are those of a part of the user's model, which suits as well.
 
     Returns:
-        ``model``, the weights by our names, and ``metadata`` with ``thing_classes`` and
-        ``stuff_classes`` where the names of the classes are known. The training state of foreign files
-        (``optimizer``, ``args``, ...) is not kept.
+        the weights, and the names that were beside them, such as a loss's; only a whole detector is taken
+        out of others. ``weights`` as they are where they suit, or where no prefix makes them suit.
 
     Raises:
-        UnknownLayout, CheckpointError: as :func:`convert`.
+        CheckpointError: there are several models, under different prefixes.
     """
-    result = convert(checkpoint, source, numbering)
-    if result.source == OURS.name:
-        return {**checkpoint, "model": result.weights} if "model" in checkpoint else {"model": result.weights}
-    return {"model": result.weights, "metadata": result.metadata}
+
+    def suits(names: Collection[str], are_all: bool) -> bool:
+        layout = find_layout(names)
+        is_whole = layout is not None and layout.is_detector
+        return is_whole or (are_all and (layout is not None or is_part(names)))
+
+    if suits(weights.keys(), True):
+        return weights, []
+    counts = Counter(
+        prefix for name in weights for prefix in accumulate(f"{m}." for m in name.split(".")[:-1][:_DEPTH])
+    )
+    found: list[str] = []
+    for prefix, count in counts.items():
+        if 2 * count < len(weights) or prefix.startswith(tuple(found)):
+            continue
+        if suits([n.removeprefix(prefix) for n in weights if n.startswith(prefix)], count == len(weights)):
+            found.append(prefix)
+    if len(found) > 1:
+        raise CheckpointError(
+            f"checkpoint {source} holds several models, under {' and '.join(found)}: save one of them alone"
+        )
+    if not found:
+        return weights, []
+    inside = OrderedDict((n.removeprefix(found[0]), x) for n, x in weights.items() if n.startswith(found[0]))
+    return inside, [name for name in weights if not name.startswith(found[0])]
 
 
 def from_detr_d2(
-    model: Mapping[str, Tensor],
+    model: Weights,
     layout: str,
     metadata: Mapping[str, Any] | None = None,
     num_queries: int | None = None,
@@ -113,31 +123,30 @@ def from_detr_d2(
 
     Args:
         model: weights by our names.
-        layout: one of :data:`~.layouts.LAYOUTS` that can be written.
+        layout: one of :data:`~.layouts.LAYOUTS` that has whole detectors.
         metadata: names of the classes, as in our checkpoints.
-        num_queries: keep only the first so many object queries; a model trained with
-            ``MODEL.DETR.QUERY_GROUPS`` has more than other programs use.
+        num_queries: keep only the first so many object queries; a model trained with groups of queries has
+            more than other programs use.
         rule: how the layout's rows shall be numbered, where its programs number them by category ids: one of
-            :data:`~.numbering.RULES`. "auto" takes COCO's where the names of the classes are COCO's.
+            :data:`~.class_rows.RULES`. "auto" takes COCO's where the names of the classes are COCO's.
         category_ids: of the classes in their order, for the rule "category_ids".
 
     Raises:
         CheckpointError: there is no such layout, or it has no place for some of the weights, or the classes
             are not as the rule says.
     """
-    writable = [known.name for known in LAYOUTS.values() if known.writable]
+    writable = [known.name for known in LAYOUTS.values() if known.is_detector]
     if layout not in writable:
         raise CheckpointError(f"there is no layout {layout!r} to convert to, but {', '.join(writable)}")
     weights = dict(model)
     if num_queries is not None:
-        queries = weights.get("query_embed.weight")
-        available = 0 if queries is None else len(queries)
-        if queries is None or not 1 <= num_queries <= available:
+        available = len(weights.get("query_embed.weight", ()))
+        if not 1 <= num_queries <= available:
             raise CheckpointError(f"cannot keep {num_queries} object queries: the weights have {available}")
-        weights["query_embed.weight"] = queries[:num_queries].clone()
+        weights["query_embed.weight"] = weights["query_embed.weight"][:num_queries].clone()
     added = 0
     if LAYOUTS[layout].category_ids and HEAD[0] in weights:
-        added = spread(weights, metadata or {}, rule, category_ids)
+        added = number_by_ids(weights, metadata or {}, rule, category_ids)
     result = LAYOUTS[layout].from_ours(weights)
     if result.left:
         raise CheckpointError(

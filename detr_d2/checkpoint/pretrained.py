@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import CheckpointError, MissingFileError
 
 # The weights in a folder of ``save_pretrained``: one file, or a list of which tensor is in which.
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
-_FOLDER_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_FILES = (*_WEIGHTS, *(f"{name}.index.json" for name in _WEIGHTS))
 
 
 def read_pretrained(
@@ -28,27 +28,24 @@ def read_pretrained(
         MissingFileError: it holds no weights.
         CheckpointError: one of its json files cannot be read.
     """
-    names = [name for name in _FOLDER_FILES if os.path.isfile(os.path.join(folder, name))][:1]
-    if not names:
-        indices = [name for name in _FOLDER_INDICES if os.path.isfile(os.path.join(folder, name))]
-        if not indices:
-            raise MissingFileError(
-                f"checkpoint {source} is a folder without weights: it has none of "
-                f"{', '.join((*_FOLDER_FILES, *_FOLDER_INDICES))}"
-            )
-        files = _read_json(os.path.join(folder, indices[0])).get("weight_map")
+    first = next((name for name in _FILES if os.path.isfile(os.path.join(folder, name))), None)
+    if first is None:
+        raise MissingFileError(f"checkpoint {source} is a folder without weights: no {', '.join(_FILES)}")
+    names = [first]
+    if first.endswith(".json"):
+        files = _read_json(os.path.join(folder, first)).get("weight_map")
         if not isinstance(files, dict) or not files:
-            raise CheckpointError(f"checkpoint {source}: {indices[0]} has no weight_map")
+            raise CheckpointError(f"checkpoint {source}: {first} has no weight_map")
         names = sorted({os.path.basename(str(name)) for name in files.values()})
     weights: dict[str, Any] = {}
     for name in names:
         content = read_file(os.path.join(folder, name))
         weights.update(content.get("model", content))
-    labels = label_names(_read_json(os.path.join(folder, "config.json")).get("id2label"))
+    labels = _label_names(_read_json(os.path.join(folder, "config.json")).get("id2label"))
     return {"model": weights, **({"metadata": {"thing_classes": labels}} if labels else {})}
 
 
-def label_names(labels: object) -> list[str] | None:
+def _label_names(labels: object) -> list[str] | None:
     """The names of classes in the ``id2label`` of a ``config.json``; None where it has none.
 
     Names that Hugging Face makes up for itself ("LABEL_0") are none.

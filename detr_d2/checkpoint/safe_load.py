@@ -15,28 +15,12 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, MissingFileError
-from .foreign_objects import foreign_objects, is_torchscript
 from .pretrained import read_pretrained
-from .safe_pickle import STAND_INS, finished, load_plain
+from .safe_pickle import STAND_INS, foreign_objects, load_plain
 from .safetensors_file import read_safetensors
-
-# Plain data by full name, which no refusal needs to mention.
-_PLAIN = {
-    "collections.OrderedDict",
-    "collections.Counter",
-    "_codecs.encode",
-    "argparse.Namespace",
-    *(
-        f"{module}.{name}"
-        for module in ("builtins", "__builtin__")
-        for name in ("set", "bytearray", "complex")
-    ),
-    *STAND_INS,
-}
 
 # Keys under which files keep their weights; bare state dicts have none of them.
 _WEIGHT_KEYS = ("model", "state_dict", "model_state")
-
 
 # What PyTorch's safe mode may build in addition: the published DETR's files hold their command line, and
 # others NumPy's numbers and paths.
@@ -49,7 +33,7 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
     ``.safetensors`` files need the package safetensors. ``.pkl`` files go through :func:`load_plain`; as in
     Detectron2, those without a key ``model`` count as Caffe2's. ``.pyth`` files with a key ``model_state``
     are those of pycls. All others are read by ``torch.load`` in its safe mode, where NumPy's arrays and
-    numbers, paths (as text) and ``argparse.Namespace`` are allowed in addition.
+    numbers, types and paths (as text) and ``argparse.Namespace`` are allowed in addition.
 
     A folder of Hugging Face's ``save_pretrained`` is read too: its weights in one file or several, and the
     names of the classes in its ``config.json``.
@@ -73,11 +57,6 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
         raise MissingFileError(f"checkpoint {source} does not exist")
     if os.path.getsize(path) == 0:
         raise CheckpointError(f"checkpoint {source} is damaged: the file is empty")
-    if is_torchscript(path):
-        raise CheckpointError(
-            f"checkpoint {source} is a program of TorchScript, not weights by name: save the model's "
-            "state_dict() with torch.save"
-        )
     reader = _READERS.get(os.path.splitext(path)[1], _read_torch)
     try:
         checkpoint = reader(path)
@@ -85,24 +64,21 @@ def read_checkpoint(path: str, source: str | None = None) -> dict[str, Any]:
         raise
     except OSError as error:
         raise CheckpointError(f"checkpoint {source} cannot be read: {error}") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(path, source, error)) from error
     except Exception as error:  # bytes that are not of the format fail in any way
-        raise CheckpointError(
-            f"checkpoint {source} is damaged: {_first_line(error) or type(error).__name__}"
-        ) from error
+        raise CheckpointError(_refusal(path, source, error)) from error
     if not isinstance(checkpoint, dict):
-        raise CheckpointError(
-            f"checkpoint {source} holds no weights by name, but a {type(checkpoint).__name__}"
-        )
+        raise CheckpointError(f"checkpoint {source} holds no weights, but a {type(checkpoint).__name__}")
     return checkpoint
 
 
 def _refusal(path: str, source: str, error: Exception) -> str:
-    """What to say of a pickle that was not read to its end."""
-    objects = foreign_objects(path, _PLAIN)
+    """What to say of a file that was not read to its end."""
+    # A program of TorchScript is a RuntimeError.
+    refused = isinstance(error, (pickle.UnpicklingError, RuntimeError))
+    objects = foreign_objects(path) if refused else []
     if not objects:
-        return f"checkpoint {source} is damaged: {_first_line(error)}"
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        return f"checkpoint {source} is damaged: {reason}"
     named = ", ".join(objects[:3]) + (", ..." if len(objects) > 3 else "")
     return (
         f"checkpoint {source} holds objects other than tensors and plain data, which could run code when "
@@ -113,21 +89,19 @@ def _refusal(path: str, source: str, error: Exception) -> str:
     )
 
 
-def weights_key(checkpoint: Mapping[str, Any]) -> str | None:
-    """The key under which a checkpoint keeps its weights; None for a bare state dict."""
-    return next((key for key in _WEIGHT_KEYS if isinstance(checkpoint.get(key), Mapping)), None)
-
-
-def weights_of(checkpoint: Mapping[str, Any], source: str) -> OrderedDict[str, Tensor]:
-    """The weights by name in what :func:`read_checkpoint` returned.
+def weights_and_rest(
+    checkpoint: Mapping[str, Any], source: str
+) -> tuple[OrderedDict[str, Tensor], dict[str, Any]]:
+    """The weights by name in what :func:`read_checkpoint` returned, and what lies beside them.
 
     NumPy arrays become tensors, and the ``module.`` that wrappers put before all names is removed.
 
     Raises:
         CheckpointError: there are no weights, or something else is among them.
     """
-    key = weights_key(checkpoint)
+    key = next((key for key in _WEIGHT_KEYS if isinstance(checkpoint.get(key), Mapping)), None)
     named = checkpoint if key is None else checkpoint[key]
+    rest = {} if key is None else {name: item for name, item in checkpoint.items() if name != key}
     weights = {name: _as_tensor(value) for name, value in named.items()}
     wrong = [str(name) for name, value in weights.items() if value is None or not isinstance(name, str)]
     if wrong or not weights:
@@ -137,16 +111,9 @@ def weights_of(checkpoint: Mapping[str, Any], source: str) -> OrderedDict[str, T
     result = OrderedDict(
         (name[7:] if wrapped else name, value) for name, value in weights.items() if value is not None
     )
-    if not wrapped:
-        copy_versions(named, result)
-    return result
-
-
-def copy_versions(source: Mapping[str, Any], target: OrderedDict[str, Tensor]) -> None:
-    """Copy the versions of modules, where state dicts have some, by which modules update old weights."""
-    versions = getattr(source, "_metadata", None)
-    if versions is not None:
-        target._metadata = versions  # type: ignore[attr-defined]
+    if not wrapped:  # the versions of modules, by which they update old weights
+        result._metadata = getattr(named, "_metadata", None)  # type: ignore[attr-defined]
+    return result, rest
 
 
 def _as_tensor(value: Any) -> Tensor | None:
@@ -159,32 +126,12 @@ def _as_tensor(value: Any) -> Tensor | None:
 
 def _read_torch(path: str) -> Any:
     if zipfile.is_zipfile(path):
-        _compare_checksums(path)
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch does not compare the checksums, and can be told to write none.
+            if any(part.CRC for part in archive.infolist()) and (wrong := archive.testzip()):
+                raise zipfile.BadZipFile(f"the checksum of {wrong} is wrong")
     with torch.serialization.safe_globals(_SAFE):
-        return finished(torch.load(path, map_location="cpu", weights_only=True))
-
-
-def _compare_checksums(path: str) -> None:
-    """Refuse a zip file of which a part is not what was written; PyTorch itself does not look.
-
-    Raises:
-        zipfile.BadZipFile: names the part.
-    """
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        wrong = [name for name in names if not _is_whole(archive, name)]
-    if wrong and len(wrong) < len(names):  # PyTorch can be told to write no checksums at all
-        raise zipfile.BadZipFile(f"the checksum of {wrong[0]} is wrong")
-
-
-def _is_whole(archive: zipfile.ZipFile, name: str) -> bool:
-    try:
-        with archive.open(name) as part:
-            while part.read(1 << 20):
-                pass
-    except zipfile.BadZipFile:
-        return False
-    return True
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read_pickle(path: str) -> Any:
@@ -210,7 +157,3 @@ _READERS: dict[str, Callable[[str], Any]] = {
     ".pyth": _read_pycls,
     ".safetensors": read_safetensors,
 }
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from .layouts import HEAD
-from .numbering import listed
+from .class_rows import listed
+from .layout import HEAD, Weights
+
+# The names of all, in order.
+Classes = Sequence[str]
 
 _QUERIES = "query_embed.weight"
 
@@ -31,9 +33,9 @@ class Fitted:
 
 def fit(
     weights: dict[str, Tensor],
-    model: Mapping[str, Tensor],
-    classes: Sequence[str] | None = None,
-    model_classes: Sequence[str] | None = None,
+    model: Weights,
+    classes: Classes | None = None,
+    model_classes: Classes | None = None,
     in_order: bool = False,
 ) -> Fitted:
     """Fit the class head and the object queries of ``weights`` to ``model``, in place.
@@ -52,24 +54,30 @@ def fit(
     """
     result = Fitted()
     if all(name in weights and name in model for name in HEAD):
-        _fit_classes(result, weights, model, classes, model_classes, in_order)
-    if _QUERIES in weights and _QUERIES in model:
-        old, new = weights[_QUERIES], model[_QUERIES]
-        if old.ndim and len(old) != len(new) and old.shape[1:] == new.shape[1:]:
-            kept = min(len(old), len(new))
-            weights[_QUERIES] = _with_rows(new, old, range(kept), range(kept))
-            text = (
-                f"The file has {len(old)} object queries and the model {len(new)}: the first {kept} are kept"
-            )
-            if len(new) > kept:
-                text += f", the other {len(new) - kept} of the model are new"
-                result.partly_new.add(_QUERIES)
-            result.notes.append(f"{text}.")
-            result.moved = True
+        size, own = weights[HEAD[1]].numel(), len(model[HEAD[0]])
+        # Another width of tokens is not for here, nor is what was never a class head.
+        if all(weights[name].shape == (size, *model[name].shape[1:]) for name in HEAD):
+            rows, note = _class_rows(size - 1, own - 1, classes, model_classes, in_order)
+            result.notes += [note] if note else []
+            if rows is None:
+                for name in HEAD:
+                    del weights[name]
+                result.moved = True
+            elif size != own or rows != {row: row for row in range(size - 1)}:
+                for name in HEAD:
+                    _carry(result, weights, model, name, {**rows, own - 1: size - 1})
+    old, new = weights.get(_QUERIES), model.get(_QUERIES)
+    if old is None or new is None or not old.ndim or old.shape[1:] != new.shape[1:] or len(old) == len(new):
+        return result
+    kept = min(len(old), len(new))
+    _carry(result, weights, model, _QUERIES, {row: row for row in range(kept)})
+    text = f"The file has {len(old)} object queries and the model {len(new)}: the first {kept} are kept"
+    text += f", the other {len(new) - kept} of the model are new" if len(new) > kept else ""
+    result.notes.append(f"{text}.")
     return result
 
 
-def carried_rows(classes: Sequence[str], model_classes: Sequence[str]) -> dict[int, int]:
+def carried_rows(classes: Classes, model_classes: Classes) -> dict[int, int]:
     """Which row of a class head is carried over into which.
 
     A class gets the row of its name (upper and lower case are the same). Where both models have the
@@ -86,91 +94,39 @@ def carried_rows(classes: Sequence[str], model_classes: Sequence[str]) -> dict[i
     return rows
 
 
-def _fit_classes(
-    result: Fitted,
-    weights: dict[str, Tensor],
-    model: Mapping[str, Tensor],
-    classes: Sequence[str] | None,
-    model_classes: Sequence[str] | None,
-    in_order: bool,
-) -> None:
-    if any(not weights[name].ndim or weights[name].shape[1:] != model[name].shape[1:] for name in HEAD):
-        return  # another width of tokens, which is not for here
-    if len({len(weights[name]) for name in HEAD}) > 1:
-        return  # nor is what was never a class head
-    old, new = (len(state[HEAD[0]]) - 1 for state in (weights, model))
+def _class_rows(
+    old: int, new: int, classes: Classes | None, model_classes: Classes | None, in_order: bool
+) -> tuple[dict[int, int] | None, str]:
+    """Which of the model's rows come from which of the file's (None: the class head is new); what to say."""
+    same = {row: row for row in range(min(old, new))}
     if in_order and old < new:
-        _carry(result, weights, model, {row: row for row in range(old)})
-        result.notes.append(
-            f"The file has {old} classes, the first of the model's {new}: the other {new - old} are new."
-        )
-        return
+        return same, f"The file's {old} classes are the model's first ones: the other {new - old} are new."
     if classes is None or model_classes is None or (len(classes), len(model_classes)) != (old, new):
-        if old != new:
-            for name in HEAD:
-                del weights[name]
-            result.moved = True
-            result.notes.append(f"The file has {old} classes and the model {new}: the class head is new.")
-        return
+        if old == new:
+            return same, ""
+        return None, f"The file has {old} classes and the model {new}: the class head is new."
     if list(classes) == list(model_classes):
-        return
+        return same, ""
     rows = carried_rows(classes, model_classes)
-    if len(rows) == old == new and all(row == was for row, was in rows.items()):
-        pairs = [
-            f"{was} is now {name}" for was, name in zip(classes, model_classes, strict=True) if was != name
-        ]
-        result.notes.append(
-            f"The file has other names for the classes, whose order is taken to be the same: {listed(pairs)}."
-        )
-        return
-    _carry(result, weights, model, rows)
+    if old == new and rows == same:
+        pairs = zip(classes, model_classes, strict=True)
+        renamed = listed(f"{was} is now {name}" for was, name in pairs if was != name)
+        return rows, f"The file has other names for the classes, in an order taken to be the same: {renamed}."
     text = f"Of the model's {new} classes {len(rows)} start from the file's {old}, by name"
     fresh = [name for row, name in enumerate(model_classes) if row not in rows]
     unused = [name for row, name in enumerate(classes) if row not in rows.values()]
     for what, names in (("new are", fresh), ("left out are the file's", unused)):
         text += f"; {what} {listed(names)}" if names else ""
-    result.notes.append(f"{text}.")
+    return rows, f"{text}."
 
 
 def _carry(
-    result: Fitted, weights: dict[str, Tensor], model: Mapping[str, Tensor], rows: Mapping[int, int]
+    result: Fitted, weights: dict[str, Tensor], model: Weights, name: str, rows: Mapping[int, int]
 ) -> None:
-    """Fill the model's class head from rows of the file's, and no-object; in place."""
-    old, new = (len(state[HEAD[0]]) - 1 for state in (weights, model))
-    for name in HEAD:
-        weights[name] = _with_rows(model[name], weights[name], [*rows, new], [*rows.values(), old])
+    """Put ``rows`` of the file's tensor into a copy of the model's, on the CPU; in place."""
+    filled = model[name].detach().cpu().clone()
+    filled[list(rows)] = weights[name][list(rows.values())].to(filled.dtype)
+    weights[name] = filled
     result.moved = True
-    if len(rows) < new:
-        result.partly_new.update(HEAD)
-
-
-def _with_rows(new: Tensor, old: Tensor, rows: Sequence[int], sources: Sequence[int]) -> Tensor:
-    """A copy of ``new`` on the CPU with ``sources`` of ``old`` in its ``rows``."""
-    result = new.detach().cpu().clone()
-    result[list(rows)] = old[list(sources)].to(result.dtype)
-    return result
-
-
-def wrong_shapes(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> list[str]:
-    """What of ``weights`` has another shape than in ``model``, in words."""
-    return [
-        f"{name} is {tuple(value.shape)} in the file and {tuple(model[name].shape)} in the model"
-        for name, value in weights.items()
-        if name in model and value.shape != model[name].shape
-    ]
-
-
-def wrong_kinds(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> list[str]:
-    """What of ``weights`` is no plain tensor of numbers as the model has them, in words."""
-    return [
-        f"{name} is {value.dtype} ({value.layout}) in the file and {model[name].dtype} in the model"
-        for name, value in weights.items()
-        if name in model
-        and (
-            value.layout is not torch.strided
-            or value.is_quantized
-            or value.is_meta
-            or value.is_complex()
-            or (model[name].is_floating_point() and not value.is_floating_point())
-        )
-    ]
+    if len(rows) < len(filled):
+        result.partly_new.add(name)

@@ -11,7 +11,8 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from ..checkpoint import DetrCheckpointer
-from ..checkpoint.layouts import HEAD, class_list
+from ..checkpoint.class_rows import class_list
+from ..checkpoint.layout import HEAD
 from ..data import preflight
 from ..errors import CheckpointError, ConfigError, DataError
 from ..evaluation.build import evaluator_builder

@@ -11,11 +11,10 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..checkpoint import DetrCheckpointer
-from ..checkpoint.handler import PREFIX
+from ..checkpoint.zoo import PREFIX, zoo_models
 from ..config_file import read_config
 from ..errors import ConfigError, MissingFileError
 from ..paths import configs_folder
-from .index import zoo_models
 
 
 def get_checkpoint_url(config_path: str) -> str:
@@ -91,10 +90,7 @@ def get(config_path: str, trained: bool = False, device: str | None = None) -> n
         ConfigError: as :func:`get_config`, or the weights are damaged.
     """
     cfg = get_config(config_path, trained)
-    if device is None and not torch.cuda.is_available():
-        device = "cpu"
-    if device is not None:
-        cfg.MODEL.DEVICE = device
+    cfg.MODEL.DEVICE = device or (cfg.MODEL.DEVICE if torch.cuda.is_available() else "cpu")
     model: nn.Module = build_model(cfg)
     DetrCheckpointer(model, class_rows=cfg.MODEL.DETR.CLASS_ROWS).load(cfg.MODEL.WEIGHTS)
     return model

@@ -10,15 +10,18 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from detectron2.utils.file_io import PathManager
 
 from ..checkpoint.atomic import write_file
+from ..checkpoint.class_rows import AUTO, CATEGORY_IDS, RULES, ModelClasses
 from ..checkpoint.convert import convert, from_detr_d2
-from ..checkpoint.layouts import LAYOUTS, OURS, Conversion
-from ..checkpoint.numbering import AUTO, CATEGORY_IDS, RULES, Numbering
+from ..checkpoint.layout import Conversion
+from ..checkpoint.layouts import LAYOUTS, OURS
 from ..checkpoint.safe_load import read_checkpoint
 from ..checkpoint.safetensors_file import save_safetensors
 from ..checkpoint.zoo import is_published
@@ -52,35 +55,29 @@ def convert_file(
         OSError: a file cannot be read or written.
         UserError: a file that cannot be read safely, or whose layout is unknown or cannot be converted.
     """
-    path, ids = PathManager.get_local_path(source), sorted(categories or {})
-    to_ours = convert(
-        read_checkpoint(path, source),
-        source,
-        lambda: Numbering(
-            class_rows,
-            is_coco=is_published(path),
-            numbers={category: number for number, category in enumerate(ids)},
-            classes=[categories[category] for category in ids] if categories else (),
-        ),
+    path, names = PathManager.get_local_path(source), dict(sorted((categories or {}).items()))
+    classes = ModelClasses(
+        class_rows,
+        names=lambda: list(names.values()),
+        numbers=lambda: {category: number for number, category in enumerate(names)},
+        is_coco=partial(is_published, path),
     )
-    result = from_detr_d2(to_ours.weights, layout, to_ours.metadata, num_queries, class_rows, ids)
-    result.source, result.left = to_ours.source, to_ours.left
-    result.notes = [*to_ours.facts, *to_ours.notes]
-    result.mapped = {name: result.mapped[ours] for name, ours in to_ours.mapped.items()}
-    result.weights = {name: value.contiguous() for name, value in result.weights.items()}
+    ours = convert(read_checkpoint(path, source), source, classes)
+    result = from_detr_d2(ours.weights, layout, ours.metadata, num_queries, class_rows, list(names))
     is_ours = layout == OURS.name
+    metadata = ours.metadata if is_ours else {}
     if output.endswith(".safetensors"):
-        save_safetensors(output, result.weights, result.metadata if is_ours else {})
+        save_safetensors(output, result.weights, metadata)
     else:
-        data: dict[str, Any] = {"model": result.weights}
-        if is_ours:
-            data["metadata"] = result.metadata
-        elif LAYOUTS[layout].bare:
-            data = result.weights
-        write_file(output, lambda file: torch.save(data, file))
-    if result.metadata and not is_ours:
-        result.left.append("names of the classes")
-    return result
+        data: dict[str, Any] = {"model": result.weights, **({"metadata": metadata} if is_ours else {})}
+        write_file(output, lambda file: torch.save(result.weights if LAYOUTS[layout].bare else data, file))
+    return replace(
+        result,
+        source=ours.source,
+        mapped={name: result.mapped[own] for name, own in ours.mapped.items()},
+        left=ours.left + (["names of the classes"] if ours.metadata and not is_ours else []),
+        notes=[*ours.facts, *ours.notes],
+    )
 
 
 def read_categories(file: str) -> dict[int, str]:
@@ -92,28 +89,10 @@ def read_categories(file: str) -> dict[int, str]:
     """
     with named(file), open(file, encoding="utf-8") as stream:
         try:
-            return {
-                int(category["id"]): str(category["name"]) for category in json.load(stream)["categories"]
-            }
+            categories = json.load(stream)["categories"]
+            return {int(category["id"]): str(category["name"]) for category in categories}
         except (ValueError, LookupError, TypeError) as error:
             raise DataError(f"{file} has no categories as COCO's json files have them: {error}") from error
-
-
-def report(result: Conversion, verbose: bool = False) -> str:
-    """What was mapped, left and added, for people.
-
-    Args:
-        result: of :func:`convert_file`.
-        verbose: list every name, not only numbers.
-    """
-    source, target = (LAYOUTS[name].description for name in (result.source, result.target))
-    lines = [f"{source} -> {target}: {len(result.mapped)} tensors became {len(result.weights)}"]
-    if verbose:
-        lines += [f"  {name} -> {new}" for name, new in result.mapped.items()]
-    lines += result.notes
-    lines.append(f"left: {', '.join(result.left) or 'nothing'}")
-    lines.append(f"added: {', '.join(result.added) or 'nothing'}")
-    return "\n".join(lines)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -122,16 +101,11 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m detr_d2.tools.convert_checkpoint",
         description="Convert the weights of a DETR between layouts, and say what became of them.",
     )
-    layouts = [layout.name for layout in LAYOUTS.values() if layout.writable]
+    layouts = [layout.name for layout in LAYOUTS.values() if layout.is_detector]
     parser.add_argument("source", metavar="IN", help="file or address, of any known layout")
     parser.add_argument("output", metavar="OUT", help="file to write: .safetensors, or PyTorch's .pth, .bin")
     parser.add_argument("--to", default=OURS.name, choices=layouts, help=f"layout (default: {OURS.name})")
-    parser.add_argument(
-        "--queries",
-        type=int,
-        metavar="N",
-        help="keep the first N object queries, of a model trained with MODEL.DETR.QUERY_GROUPS",
-    )
+    parser.add_argument("--queries", type=int, metavar="N", help="keep the first N object queries alone")
     parser.add_argument(
         "--class-rows",
         default=AUTO,
@@ -139,9 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="how the rows of the class head are numbered where another program's file is read or written "
         "(default: auto: by COCO's ids for published files and COCO's class names, else as they are)",
     )
-    parser.add_argument(
-        "--categories", metavar="JSON", help="annotations in COCO's format, for --class-rows category_ids"
-    )
+    parser.add_argument("--categories", metavar="JSON", help="annotations in COCO's format, for category_ids")
     parser.add_argument("--verbose", action="store_true", help="list all names")
     return parser
 
@@ -157,7 +129,12 @@ def run(args: argparse.Namespace) -> None:
         if args.class_rows == CATEGORY_IDS and not categories:
             raise UserError("--class-rows category_ids needs the ids: name the annotations with --categories")
         result = convert_file(args.source, args.output, args.to, args.queries, args.class_rows, categories)
-    print(report(result, args.verbose))
+    before, after = (LAYOUTS[name].description for name in (result.source, args.to))
+    print(f"{before} -> {after}: {len(result.mapped)} tensors became {len(result.weights)}")
+    for name, new in result.mapped.items() if args.verbose else ():
+        print(f"  {name} -> {new}")
+    print(*result.notes, f"left: {', '.join(result.left) or 'nothing'}", sep="\n")
+    print(f"added: {', '.join(result.added) or 'nothing'}")
     print(f"Wrote {args.output}.")
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from ..checkpoint import DetrCheckpointer
-from ..checkpoint.numbering import CATEGORY_IDS
+from ..checkpoint.class_rows import CATEGORY_IDS
 from ..data import load_dataset, read_classes, register_configured
 from ..data.classes import match_classes
 from ..data.dataset_mapper import build_mapper

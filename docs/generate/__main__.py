@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from detr_d2.checkpoint.zoo import INDEX_FILE
 from detr_d2.errors import UserError, named
-from detr_d2.model_zoo.index import INDEX_FILE
 from detr_d2.tools.command import run_command
 
 from .config_keys import config_table

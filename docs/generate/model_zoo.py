@@ -9,9 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from detr_d2.checkpoint.handler import PREFIX
+from detr_d2.checkpoint.zoo import INDEX_FILE, PREFIX
 from detr_d2.model_zoo import ZooModel, get_config, zoo_models
-from detr_d2.model_zoo.index import measuring_command
 from detr_d2.modeling.complexity import USUAL_SIZE, model_complexity
 from detr_d2.tools.model_complexity import PROGRAM
 
@@ -52,7 +51,8 @@ def measured_table() -> str:
         for model in zoo_models()
     ]
     table = markdown_table(["Config", "Parameters", "Multiply-adds"], rows)
-    return f"```\n{measuring_command()}\n```\n\n{table}"
+    command = json.loads(INDEX_FILE.read_text("utf-8"))["measured_with"]
+    return f"```\n{command}\n```\n\n{table}"
 
 
 def _epochs(model: ZooModel) -> str:

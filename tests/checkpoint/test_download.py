@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from detr_d2.checkpoint import download
 from detr_d2.checkpoint.download import RemoteFile, fetch
+from detr_d2.errors import CheckpointError
 
 from .file_server import FileServer
 
@@ -20,16 +20,16 @@ NAME = "weights-0123.pth"
 
 # Loads the module alone, which takes far less time than importing Detectron2.
 CHILD = """
-import pathlib, sys
+import sys
 from detr_d2.checkpoint.download import RemoteFile, fetch
 print("ready", flush=True)
-url, sha256, cache = sys.argv[1:]
-print(fetch(RemoteFile(url, sha256), pathlib.Path(cache)))
+print(fetch(RemoteFile(*sys.argv[1:])))
 """
 
 
 @pytest.fixture(autouse=True)
-def _published(server: FileServer) -> None:
+def _published(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
     server.files[f"/detr/{NAME}"] = CONTENT
 
 
@@ -37,12 +37,12 @@ def remote(server: FileServer, content: bytes = CONTENT, digits: int = 8) -> Rem
     return RemoteFile(f"{server.url}/detr/{NAME}", hashlib.sha256(content).hexdigest()[:digits])
 
 
-def partial_of(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
+def partials(path: Path) -> list[Path]:
+    return list(path.parent.glob(f"{path.name}.*.partial"))
 
 
-def start_child(file: RemoteFile, cache: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CHILD, file.url, file.sha256, str(cache)]
+def start_child(file: RemoteFile) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, file.url, file.sha256]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
@@ -72,101 +72,56 @@ def test_a_file_lies_where_detectron2_caches_its_url(
 
 def test_a_file_is_downloaded_once(server: FileServer, tmp_path: Path) -> None:
     for _ in range(2):
-        assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
+        assert fetch(remote(server)).read_bytes() == CONTENT
     assert server.requests == [(f"/detr/{NAME}", 0)]
 
 
-def test_a_download_cut_at_any_byte_is_not_taken_for_whole_and_goes_on_from_there(
-    server: FileServer, tmp_path: Path
-) -> None:
+def test_a_download_cut_at_any_byte_is_not_taken_for_whole(server: FileServer, tmp_path: Path) -> None:
+    path = remote(server).cached()
     for length in range(len(CONTENT)):
-        cache = tmp_path / str(length)
-        server.faults = [("cut", length), 503] if length else [("cut", 0)]
-        server.requests.clear()
-        with pytest.raises(FileNotFoundError):
-            fetch(remote(server), cache)
-        path = remote(server).cached(cache)
-        assert not path.exists()
-        assert partial_of(path).read_bytes() == CONTENT[:length]
-        assert fetch(remote(server), cache).read_bytes() == CONTENT
-        assert server.requests[-1][1] == length
-        assert not partial_of(path).exists()
-
-
-def test_a_broken_connection_is_taken_up_again_by_itself(server: FileServer, tmp_path: Path) -> None:
-    server.faults = [("cut", 7), ("cut", 9)]
-    assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
-    assert [start for _, start in server.requests] == [0, 7, 16]
-
-
-def test_a_server_that_never_gets_further_is_given_up(server: FileServer, tmp_path: Path) -> None:
-    server.ranges = False
-    server.faults = [("cut", 7)] * 5
-    with pytest.raises(FileNotFoundError, match="the connection ended after 7 of 40 bytes"):
-        fetch(remote(server), tmp_path)
-    assert len(server.requests) == 2
-
-
-def test_a_server_without_ranges_sends_all_of_it_again(server: FileServer, tmp_path: Path) -> None:
-    server.ranges = False
-    partial = partial_of(remote(server).cached(tmp_path))
-    partial.parent.mkdir()
-    partial.write_bytes(CONTENT[:11])
-    assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("left", [b"of another file", CONTENT + b"and more", b"?" * len(CONTENT)])
-def test_what_another_file_left_is_replaced(server: FileServer, tmp_path: Path, left: bytes) -> None:
-    partial = partial_of(remote(server).cached(tmp_path))
-    partial.parent.mkdir()
-    partial.write_bytes(left)
-    assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
-
-
-def test_a_process_that_died_before_the_last_step_lost_nothing(server: FileServer, tmp_path: Path) -> None:
-    partial = partial_of(remote(server).cached(tmp_path))
-    partial.parent.mkdir()
-    partial.write_bytes(CONTENT)
-    assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
-    assert [start for _, start in server.requests] == [len(CONTENT)]
+        server.faults = [("cut", length)]
+        with pytest.raises(CheckpointError, match=rf"{NAME}.*{hashlib.sha256(CONTENT[:length]).hexdigest()}"):
+            fetch(remote(server))
+        assert [left.name for left in path.parent.iterdir()] == [f"{NAME}.lock"]
+    assert fetch(remote(server)).read_bytes() == CONTENT
 
 
 def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(server: FileServer, tmp_path: Path) -> None:
-    content = bytes(3 * download._CHUNK)
+    content = bytes(1 << 20)
     server.files[f"/detr/{NAME}"] = content
-    server.faults = [("cut", 2 * download._CHUNK)]
+    server.faults = [("cut", len(content) // 2)]
     file = remote(server, content)
-    path = file.cached(tmp_path)
+    path = file.cached()
     server.release.clear()
-    child = start_child(file, tmp_path)
-    wait_until(lambda: partial_of(path).exists() and partial_of(path).stat().st_size)
+    child = start_child(file)
+    wait_until(lambda: any(left.stat().st_size for left in partials(path)))
     child.kill()
     child.communicate()
     assert not path.exists()
-    assert partial_of(path).stat().st_size < len(content)
     server.release.set()
-    assert fetch(file, tmp_path).read_bytes() == content
+    assert fetch(file).read_bytes() == content
+    assert not partials(path)
 
 
 def test_a_wrong_hash_is_reported_with_both_hashes_and_nothing_is_kept(
     server: FileServer, tmp_path: Path
 ) -> None:
     server.files[f"/detr/{NAME}"] = b"something else"
-    with pytest.raises(ValueError, match="has the SHA-256") as error:
-        fetch(remote(server), tmp_path)
+    with pytest.raises(CheckpointError, match=NAME) as error:
+        fetch(remote(server))
     assert hashlib.sha256(b"something else").hexdigest() in str(error.value)
-    assert f"begins with {remote(server).sha256} was published" in str(error.value)
+    assert remote(server).sha256 in str(error.value)
     assert [path.name for path in (tmp_path / "detr").iterdir()] == [f"{NAME}.lock"]
 
 
 def test_a_cached_file_of_another_content_is_reported_with_both_hashes(
     server: FileServer, tmp_path: Path
 ) -> None:
-    path = remote(server).cached(tmp_path)
+    path = remote(server).cached()
     path.parent.mkdir()
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(ValueError, match="delete it") as error:
-        fetch(remote(server), tmp_path)
+        fetch(remote(server))
     assert hashlib.sha256(CONTENT[:-1]).hexdigest() in str(error.value)
     assert f"begins with {remote(server).sha256}" in str(error.value)
     assert str(path) in str(error.value)
@@ -174,12 +129,12 @@ def test_a_cached_file_of_another_content_is_reported_with_both_hashes(
 
 def test_two_processes_that_start_at_once_download_once(server: FileServer, tmp_path: Path) -> None:
     server.release.clear()
-    children = [start_child(remote(server), tmp_path) for _ in range(2)]
+    children = [start_child(remote(server)) for _ in range(2)]
     wait_until(lambda: server.requests)
     time.sleep(0.3)  # long enough for a second request, were there one
     server.release.set()
     outputs = [child.communicate(timeout=60) for child in children]
-    path = remote(server).cached(tmp_path)
+    path = remote(server).cached()
     assert [output for output, _ in outputs] == [f"{path}\n"] * 2, outputs
     assert path.read_bytes() == CONTENT
     assert server.requests == [(f"/detr/{NAME}", 0)]
@@ -188,21 +143,19 @@ def test_two_processes_that_start_at_once_download_once(server: FileServer, tmp_
 def test_without_network_the_user_is_told_what_to_get_and_where_to_put_it(tmp_path: Path) -> None:
     file = RemoteFile(f"http://127.0.0.1:9/detr/{NAME}", "0123")  # the discard port: nothing answers
     with pytest.raises(FileNotFoundError, match="Connection refused") as error:
-        fetch(file, tmp_path, mirror="")
-    assert f"get {file.url} on a machine with network and put it at {file.cached(tmp_path)}" in str(
-        error.value
-    )
+        fetch(file)
+    assert f"get {file.url} on a machine with network and put it at {file.cached()}" in str(error.value)
     assert "DETR_D2_MIRROR" in str(error.value)
 
-    file.cached(tmp_path).write_bytes(CONTENT)  # what the message says works
+    file.cached().write_bytes(CONTENT)  # what the message says works
     right = RemoteFile(file.url, hashlib.sha256(CONTENT).hexdigest())
-    assert fetch(right, tmp_path, mirror="") == file.cached(tmp_path)
+    assert fetch(right) == file.cached()
 
 
 def test_a_url_that_is_gone_is_named(server: FileServer, tmp_path: Path) -> None:
     file = RemoteFile(f"{server.url}/gone.pth", "0123")
     with pytest.raises(FileNotFoundError, match=rf"cannot download {file.url} \(Not Found\)"):
-        fetch(file, tmp_path)
+        fetch(file)
 
 
 def test_a_mirror_on_the_network_is_asked_by_the_name_of_the_file(
@@ -211,30 +164,36 @@ def test_a_mirror_on_the_network_is_asked_by_the_name_of_the_file(
     file = RemoteFile(f"http://127.0.0.1:9/detr/{NAME}", remote(server).sha256)
     monkeypatch.setenv("DETR_D2_MIRROR", f"{server.url}/copies/")
     server.files[f"/copies/{NAME}"] = CONTENT
-    path = fetch(file, tmp_path)
+    path = fetch(file)
     assert path == tmp_path / "detr" / NAME
     assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
-def test_a_file_in_a_mirror_folder_is_used_where_it_lies(tmp_path: Path, prefix: str) -> None:
+def test_a_file_in_a_mirror_folder_is_used_where_it_lies(
+    tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "my copies"
     folder.mkdir()
     (folder / NAME).write_bytes(CONTENT)
     mirror = prefix + (str(folder).replace(" ", "%20") if prefix else str(folder))
+    monkeypatch.setenv("DETR_D2_MIRROR", mirror)
     file = RemoteFile(f"http://127.0.0.1:9/detr/{NAME}", hashlib.sha256(CONTENT).hexdigest()[:8])
-    assert fetch(file, tmp_path / "cache", mirror) == folder / NAME
-    assert not (tmp_path / "cache").exists()
+    assert fetch(file) == folder / NAME
+    assert not file.cached().exists()
 
     (folder / NAME).write_bytes(CONTENT[1:])
     with pytest.raises(ValueError, match=hashlib.sha256(CONTENT[1:]).hexdigest()) as error:
-        fetch(file, tmp_path / "cache", mirror)
+        fetch(file)
     assert str(error.value).endswith(f"; replace it by {file.url}, or change DETR_D2_MIRROR")
     (folder / NAME).unlink()
     with pytest.raises(FileNotFoundError, match=rf"{NAME} does not exist.* put {file.url} there"):
-        fetch(file, tmp_path / "cache", mirror)
+        fetch(file)
 
 
-def test_what_is_cached_needs_no_mirror(server: FileServer, tmp_path: Path) -> None:
-    path = fetch(remote(server), tmp_path)
-    assert fetch(remote(server), tmp_path, mirror=str(tmp_path / "empty")) == path
+def test_what_is_cached_needs_no_mirror(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fetch(remote(server))
+    monkeypatch.setenv("DETR_D2_MIRROR", str(tmp_path / "empty"))
+    assert fetch(remote(server)) == path

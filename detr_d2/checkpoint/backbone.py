@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from detectron2.layers import FrozenBatchNorm2d
 from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from .layout import Weights
 
 _LOGGER = logging.getLogger(__name__)
 
 _STEM = "stem.conv1.weight"
 
 
-def place_backbone(weights: Mapping[str, Tensor], model_keys: Iterable[str]) -> dict[str, Tensor]:
-    """Rename a backbone's weights for a model that has its ResNet elsewhere, e.g. inside an FPN.
+def place_backbone(weights: Weights, model_keys: Iterable[str], file: str) -> dict[str, Tensor]:
+    """Rename a ResNet's weights for a model that has its backbone elsewhere, e.g. inside an FPN.
 
     Args:
         weights: with names that begin with ``backbone.``.
         model_keys: names in the model that is to hold them.
+        file: what holds which weights, for the message.
 
-    Returns:
-        weights by the model's names, none where it has no ResNet of Detectron2's names, or several.
+    Raises:
+        CheckpointError: the model has no ResNet of Detectron2's names, or several.
     """
-    prefixes = [key[: -len(_STEM)] for key in model_keys if key == _STEM or key.endswith(f".{_STEM}")]
-    if len(prefixes) != 1:
-        return {}
-    return {prefixes[0] + name.removeprefix("backbone."): value for name, value in weights.items()}
+    places = [key[: -len(_STEM)] for key in model_keys if key == _STEM or key.endswith(f".{_STEM}")]
+    if len(places) != 1:
+        raise CheckpointError(f"{file}, but the model has no ResNet of Detectron2's for it, or several")
+    return {places[0] + name.removeprefix("backbone."): value for name, value in weights.items()}
 
 
 def warn_of_random_frozen_backbone(model: nn.Module, loaded: Iterable[str]) -> None:

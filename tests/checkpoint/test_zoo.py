@@ -14,7 +14,7 @@ from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
 from torch import nn
 
-from detr_d2.checkpoint import DetrCheckpointer, handler
+from detr_d2.checkpoint import DetrCheckpointer, zoo
 from detr_d2.checkpoint.convert import from_detr_d2
 from detr_d2.checkpoint.download import RemoteFile
 from detr_d2.model_zoo import register_weights
@@ -92,7 +92,7 @@ def test_another_converter_or_another_file_converts_again(
     files: dict[str, RemoteFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = PathManager.get_local_path("detr://tiny")
-    monkeypatch.setattr(handler, "CONVERTER_VERSION", handler.CONVERTER_VERSION + 1)
+    monkeypatch.setattr(zoo, "CONVERTER_VERSION", zoo.CONVERTER_VERSION + 1)
     second = PathManager.get_local_path("detr://tiny")
     register_weights({"tiny": RemoteFile(files["tiny"].url, files["tiny"].sha256[:7])})
     third = PathManager.get_local_path("detr://tiny")
