@@ -16,6 +16,9 @@ from .config import add_detr_config
 from .detectron2_keys import refuse_unsupported_keys
 from .errors import ConfigError, MissingFileError, named
 
+# What yacs raises for a key or value that it does not accept.
+_UNFIT = (LookupError, ValueError, TypeError, AttributeError, AssertionError, RecursionError, MemoryError)
+
 
 def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
     """Detectron2's and detr_d2's defaults, then a file, then KEY VALUE pairs.
@@ -34,14 +37,14 @@ def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
     add_detr_config(cfg)
     if config_file:
         _check_yaml(config_file, "--config-file", cfg, ())
-        with _config_errors(config_file):
+        with named(config_file, _UNFIT, ConfigError):
             cfg.merge_from_file(config_file, allow_unsafe=False)
     flag = next((word for word in opts if word.startswith("--")), None)
     if flag is not None:
         raise ConfigError(
             f"command line: {flag} stands after KEY VALUE pairs: put it before the first of them"
         )
-    with _config_errors("command line"):
+    with named("command line", _UNFIT, ConfigError):
         cfg.merge_from_list(list(opts))
     refuse_unsupported_keys(cfg)
     return cfg
@@ -64,10 +67,12 @@ def _check_yaml(file: str, what: str, defaults: CfgNode, inner: tuple[str, ...])
         with PathManager.open(file, "r") as stream, _yaml_errors(file):
             content = yaml.safe_load(stream)
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError(f"{file} holds no keys with values, but {_kind(content)}")
+        kinds = {type(None): "nothing", dict: "keys that are no text"}
+        kind = kinds.get(type(content), f"a {type(content).__name__}")
+        raise ConfigError(f"{file} holds no keys with values, but {kind}")
     _check_sections(content, defaults, file)
     bases = content.get(BASE_KEY, [])
-    for base in [bases] if isinstance(bases, str) else bases if isinstance(bases, list) else [bases]:
+    for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str):
             raise ConfigError(f"{file}: {BASE_KEY} is {base!r}, but must be the name of a file")
         path = os.path.expanduser(base)
@@ -87,50 +92,16 @@ def _check_sections(content: dict[str, Any], defaults: CfgNode, file: str, prefi
         _check_sections(value, section, file, f"{prefix}{key}.")
 
 
-def _kind(content: Any) -> str:
-    if content is None:
-        return "nothing"
-    return "keys that are no text" if isinstance(content, dict) else f"a {type(content).__name__}"
-
-
 @contextmanager
 def _yaml_errors(file: str) -> Iterator[None]:
     """Say what is no plain YAML, with line and column."""
     try:
-        yield
-    except yaml.constructor.ConstructorError as error:
-        raise ConfigError(
-            f"{file}{_place(error)}: {error.problem}. Configs are read as plain YAML: write the value itself"
-        ) from error
+        with named(file, (ValueError, RecursionError, yaml.reader.ReaderError), ConfigError):
+            yield  # these are characters, dates and depth
     except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
         text = ", ".join(str(part) for part in (error.context, error.problem) if part)
-        raise ConfigError(f"{file}{_place(error)}: {text}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # characters, dates, depth
-        raise ConfigError(f"{file}: {_one_line(error)}") from error
-
-
-def _place(error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    return "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
-
-
-@contextmanager
-def _config_errors(where: str) -> Iterator[None]:
-    """Say what yacs does not accept, and where."""
-    try:
-        yield
-    except (
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        RecursionError,
-        MemoryError,
-    ) as error:
-        # KeyError's own text is the repr of its message.
-        raise ConfigError(f"{where}: {_one_line(error.args[0] if error.args else error)}") from error
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split()) or type(text).__name__
+        remedy = ". Configs are read as plain YAML: write the value itself"
+        is_tag = isinstance(error, yaml.constructor.ConstructorError)
+        raise ConfigError(f"{file}{place}: {text}{remedy if is_tag else ''}") from error

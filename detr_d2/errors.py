@@ -38,6 +38,16 @@ class NonFiniteError(UserError, FloatingPointError):
     """A prediction, loss or gradient is NaN or infinite."""
 
 
+def require(holds: bool, key: str, value: object, rule: str) -> None:
+    """Refuse the value of a key.
+
+    Raises:
+        ConfigError: ``holds`` is not true.
+    """
+    if not holds:
+        raise ConfigError(f"{key} is {value!r}, but must be {rule}")
+
+
 def message(error: BaseException) -> str:
     """What to show of an error, also where a data loader hands it on from a worker process.
 
@@ -49,29 +59,41 @@ def message(error: BaseException) -> str:
     return text.rpartition(head)[2].strip() or type(error).__name__
 
 
+def exit_status(error: Exception) -> int:
+    """Say a UserError in one line on standard error, and return the status that the process ends with.
+
+    Raises:
+        Exception: ``error`` itself, where it is no UserError or tracebacks are asked for.
+    """
+    if not isinstance(error, UserError) or os.environ.get(DEBUG_VARIABLE):
+        raise error
+    print(f"error: {message(error)}", file=sys.stderr, flush=True)
+    return EXIT_STATUS
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """End the process with one message on standard error, and status 2, for a UserError."""
     try:
         yield
     except UserError as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            raise
-        print(f"error: {message(error)}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_STATUS)
+        sys.exit(exit_status(error))
 
 
 @contextmanager
-def named(what: str, kinds: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+def named(
+    what: str, kinds: tuple[type[Exception], ...] = (OSError,), becomes: type[UserError] = UserError
+) -> Iterator[None]:
     """Turn what a library raises for a user's mistake into a UserError that says of ``what`` it was.
 
     Args:
         what: file or key, the beginning of the message.
         kinds: of the library's exceptions.
+        becomes: what is raised.
 
     Raises:
         MissingFileError: it was a FileNotFoundError.
-        UserError: it was another one of them.
+        UserError: it was another one of them; of the class ``becomes``, in one line.
     """
     try:
         yield
@@ -80,4 +102,6 @@ def named(what: str, kinds: tuple[type[Exception], ...] = (OSError,)) -> Iterato
     except FileNotFoundError as error:
         raise MissingFileError(f"{what} does not exist ({error})") from error
     except kinds as error:
-        raise UserError(f"{what}: {error}") from error
+        # A KeyError's own text is the repr of its message.
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise becomes(f"{what}: {' '.join(str(text).split()) or type(error).__name__}") from error

@@ -15,6 +15,7 @@ import torch
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from torch import Tensor
 
+from ..classes import class_list
 from ..errors import CheckpointError
 from .layout import HEAD, Conversion, Weights
 
@@ -63,16 +64,6 @@ class ModelClasses:
         """The category ids in the order of the classes; empty where unknown."""
         numbers = self.numbers()
         return sorted(numbers, key=lambda category: numbers[category])
-
-
-def class_list(metadata: Mapping[str, Any], num_classes: int) -> list[str] | None:
-    """The names of a head's classes in the order of its rows, or None where metadata has no such list."""
-    lists = (metadata.get(key) for key in ("thing_classes", "stuff_classes"))
-    things, stuff = (list(names) if isinstance(names, (list, tuple)) else [] for names in lists)
-    for names in (things, stuff, things + stuff):
-        if names and len(names) == num_classes:
-            return [str(name) for name in names]
-    return None
 
 
 def number_of_rows(weights: Weights) -> int:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..classes import class_list
 from ..errors import CheckpointError
 from .backbone import place_backbone
-from .class_rows import ModelClasses, class_list
+from .class_rows import ModelClasses
 from .convert import to_ours, unwrap
 from .layout import DETECTOR, HEAD, Weights
 from .layouts import LAYOUTS, OURS, find_layout

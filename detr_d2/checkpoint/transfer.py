@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ..classes import comparable
 from .class_rows import listed
 from .layout import HEAD, Weights
 
@@ -87,7 +88,7 @@ def carried_rows(classes: Classes, model_classes: Classes) -> dict[int, int]:
     Returns:
         from the model's rows to the old ones, without no-object.
     """
-    old, new = ([name.strip().casefold() for name in names] for names in (classes, model_classes))
+    old, new = comparable(classes), comparable(model_classes)
     rows = {row: old.index(name) for row, name in enumerate(new) if name in old}
     if len(old) == len(new) and all(row == was for row, was in rows.items()):
         return {row: row for row in range(len(new))}

@@ -16,8 +16,8 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
+from ..classes import match_classes
 from ..errors import ConfigError, DataError
-from .classes import match_classes
 from .dataset_mapper import build_mapper
 from .preflight.run import Needs, ensure_examined
 from .records import Records, count_objects, load_records, objects_of

@@ -1,12 +1,11 @@
 """Training and evaluation: trainer, optimizer, hooks, launch."""
 
-from .classes import category_numbers, class_names, evaluated_class_names
 from .ema import ModelEma
-from .evaluation import load_for_evaluation
 from .launch import launch
 from .optimizer import build_lr_scheduler, build_optimizer
-from .setup import argument_parser, load_config, read_config, setup
+from .setup import argument_parser, setup
 from .trainer import DetrTrainer
+from .weights import load_for_evaluation
 
 __all__ = [
     "DetrTrainer",
@@ -14,12 +13,7 @@ __all__ = [
     "argument_parser",
     "build_lr_scheduler",
     "build_optimizer",
-    "category_numbers",
-    "class_names",
-    "evaluated_class_names",
     "launch",
     "load_for_evaluation",
-    "load_config",
-    "read_config",
     "setup",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import require
 
 
 class ModelEma:
@@ -25,8 +25,7 @@ class ModelEma:
     """
 
     def __init__(self, model: nn.Module, decay: float):
-        if not 0 <= decay < 1:
-            raise ConfigError(f"SOLVER.EMA.DECAY is {decay}, but must be in [0, 1)")
+        require(0 <= decay < 1, "SOLVER.EMA.DECAY", decay, "in [0, 1)")
         self.decay = decay
         self.num_updates = 0
         self._model = model
@@ -49,11 +48,11 @@ class ModelEma:
     def applied(self) -> Iterator[None]:
         """Within this context the model has the averaged weights; afterwards its own again, bit for bit."""
         raw = _copy(self._model.state_dict())
-        _assign(self._model, self._average)
+        _assign(self._model.state_dict(), self._average)
         try:
             yield
         finally:
-            _assign(self._model, raw)
+            _assign(self._model.state_dict(), raw)
 
     def average(self) -> dict[str, Tensor]:
         """The averaged weights, under the names of the model's state dict."""
@@ -67,29 +66,25 @@ class ModelEma:
         """Restore :meth:`state_dict`, after the checkpoint's ``model`` was loaded into the model.
 
         What the model holds becomes the average, and the raw weights go into the model.
+
+        Raises:
+            KeyError: a raw weight is missing.
         """
         self.restart()
         self.num_updates = state["num_updates"]
-        _assign(self._model, state["raw_model"])
+        _assign(self._model.state_dict(), state["raw_model"])
 
     def restart(self) -> None:
         """Begin again with the model's present weights, as after loading pre-trained ones."""
         self.num_updates = 0
-        _assign_tensors(self._average, self._model.state_dict())
+        _assign(self._average, self._model.state_dict())
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
-def _assign(model: nn.Module, state: dict[str, Tensor]) -> None:
-    _assign_tensors(model.state_dict(), state)
-
-
 @torch.no_grad()
-def _assign_tensors(target: dict[str, Tensor], source: dict[str, Tensor]) -> None:
-    if target.keys() != source.keys():
-        odd = ", ".join(sorted(target.keys() ^ source.keys())[:5])
-        raise ConfigError(f"the averaged weights and the model's have not the same names: {odd}")
+def _assign(target: dict[str, Tensor], source: dict[str, Tensor]) -> None:
     for name, tensor in target.items():
         tensor.copy_(source[name])

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from typing import NoReturn
 
-from ..errors import UserError, explained, message
+from detectron2.engine import TrainerBase
+
+from ..errors import EXIT_STATUS, UserError, exit_status
 
 # A process that lost the others waits this long before it calls that an error: whoever started it has seen
 # one of them end, and ends it too.
@@ -50,7 +52,8 @@ def one_message(is_first: Callable[[], bool] = lambda: True) -> Iterator[None]:
             first = is_first()
         if not first:
             time.sleep(_PATIENCE_SECONDS)
-        _leave(_say(error) if first else 1)
+        silent = EXIT_STATUS if isinstance(error, UserError) else 1  # may be the first to end all the same
+        _leave(_say(error) if first else silent)
 
 
 def leave_when_terminated() -> None:
@@ -78,10 +81,7 @@ def _leave(status: int) -> NoReturn:
 def _say(error: Exception) -> int:
     """Say an error as the whole program would, and return the exit status for it."""
     try:
-        with explained():
-            raise error
-    except SystemExit as exit_:
-        return int(exit_.code or 1)
+        return exit_status(error)
     except Exception:
         traceback.print_exception(error)
     return 1
@@ -117,10 +117,13 @@ def wait_for(processes: Sequence[BaseProcess]) -> int:
     return 0
 
 
-def log_to_files(logger: logging.Logger, error: BaseException) -> None:
-    """Note in the log files why a run stopped. On the console whoever catches the error says it."""
-    text = message(error) if isinstance(error, UserError) else traceback.format_exc()
-    record = logger.makeRecord(logger.name, logging.ERROR, "", 0, f"Stopped: {text}", (), None)
-    for handler in logging.getLogger("detr_d2").handlers:
-        if getattr(handler, "stream", None) not in (sys.stdout, sys.stderr):
-            handler.handle(record)
+def keep_training_errors_off_the_console() -> None:
+    """Let Detectron2's training loop note in the log files alone why it stopped: whoever catches the error
+    says it."""
+    for handler in logging.getLogger("detectron2").handlers:
+        if getattr(handler, "stream", None) in (sys.stdout, sys.stderr):
+            handler.addFilter(_is_no_training_error)
+
+
+def _is_no_training_error(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or record.name != TrainerBase.__module__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +20,11 @@ from ..modeling import LossNormalizers
 
 Batch = list[dict[str, Any]]
 
-_FORMAT = "detr_d2 step 1"
-_KIND = "detr_d2 kind"
+_FORMAT = "detr_d2 step 2"
+
+# What a file holds beside containers, tensors and NumPy's arrays, and is read again.
+_PLAIN = (type(None), bool, int, float, str)
+_KINDS = (Instances, Boxes, BitMasks, LossNormalizers)
 
 
 @dataclass
@@ -69,7 +71,8 @@ class FailedStep:
 def save_failed_step(
     cfg: CfgNode, model: nn.Module, step: Step, loss_names: list[str], losses: Tensor
 ) -> str:
-    """Write non_finite_ITERATION[_rankR].pth into OUTPUT_DIR. It holds tensors and plain data alone.
+    """Write non_finite_ITERATION[_rankR].pth into OUTPUT_DIR. It holds tensors, plain data and Detectron2's
+    structures alone.
 
     Args:
         cfg: the config.
@@ -88,7 +91,7 @@ def save_failed_step(
     path = os.path.join(cfg.OUTPUT_DIR, f"non_finite_{step.iteration:07d}{suffix}.pth")
     content = {
         "format": _FORMAT,
-        "step": pack(vars(step)),
+        "step": storable(vars(step)),
         "weights": model.state_dict(),
         "config": cfg.dump(),
         "loss_names": loss_names,
@@ -109,62 +112,28 @@ def load_failed_step(path: str) -> FailedStep:
         CheckpointError: it is damaged, or holds more than tensors and plain data.
         UserError: it is another kind of file.
     """
-    content = read_checkpoint(path)
+    with torch.serialization.safe_globals(list(_KINDS)):
+        content = read_checkpoint(path)
     if content.pop("format", None) != _FORMAT:
         raise UserError(f"{path} is no step of a training: give a non_finite_*.pth file of its OUTPUT_DIR")
-    step = Step(**unpack(content.pop("step")))
-    return FailedStep(step=step, **content)
+    return FailedStep(step=Step(**content.pop("step")), **content)
 
 
-def pack(value: Any) -> Any:
-    """Tensors and plain data that :func:`unpack` makes the value of again, on the CPU.
-
-    Images, boxes, masks and instances of Detectron2 come back as they were; what no DETR reads comes back as
-    its text.
-    """
+def storable(value: Any) -> Any:
+    """``value`` as a file can hold it: what is neither plain data nor of a DETR's inputs is its text."""
     match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case Tensor():
-            return value.detach().cpu().clone()
+        case dict():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case list():
+            return [storable(item) for item in value]
+        case tuple():
+            return tuple(storable(item) for item in value)
+        case Instances():
+            return Instances(value.image_size, **storable(value.get_fields()))
         case np.generic():
             return value.item()
-        case dict():
-            return {pack(key): pack(item) for key, item in value.items()}
-        case tuple():
-            return tuple(pack(item) for item in value)
-        case list():
-            return [pack(item) for item in value]
         case np.ndarray() if value.dtype.kind in "biuf":
-            return {_KIND: "array", "value": value.tolist(), "dtype": value.dtype.str}
-        case Instances():
-            fields = pack(value.get_fields())
-            return {_KIND: "Instances", "image_size": tuple(value.image_size), "fields": fields}
-        case Boxes() | BitMasks():
-            return {_KIND: type(value).__name__, "tensor": pack(value.tensor)}
-        case LossNormalizers():
-            return {_KIND: "LossNormalizers", "values": pack(vars(value))}
-    return str(value)
-
-
-def unpack(value: Any) -> Any:
-    """The value of which :func:`pack` made this."""
-    match value:
-        case dict() if _KIND in value:
-            return _OF_KIND[value[_KIND]](value)
-        case dict():
-            return {key: unpack(item) for key, item in value.items()}
-        case tuple():
-            return tuple(unpack(item) for item in value)
-        case list():
-            return [unpack(item) for item in value]
-    return value
-
-
-_OF_KIND: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "array": lambda packed: np.array(packed["value"], dtype=packed["dtype"]),
-    "Instances": lambda packed: Instances(packed["image_size"], **unpack(packed["fields"])),
-    "Boxes": lambda packed: Boxes(packed["tensor"]),
-    "BitMasks": lambda packed: BitMasks(packed["tensor"]),
-    "LossNormalizers": lambda packed: LossNormalizers(**packed["values"]),
-}
+            return value
+        case Tensor():
+            return value.detach()
+    return value if type(value) in (*_PLAIN, *_KINDS) else str(value)

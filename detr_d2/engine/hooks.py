@@ -1,16 +1,18 @@
-"""Hooks that Detectron2 has not: learning rates by group, the last and the best checkpoint."""
+"""Hooks that Detectron2 has not: learning rates by group; checkpoints of one training among others."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+from pathlib import Path
+from typing import Any
 
 import torch
-from detectron2.engine import HookBase, hooks
+from detectron2.engine import hooks
 
 from ..checkpoint import DetrCheckpointer
-from .checkpoints import run_of
+from ..errors import require
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -25,69 +27,115 @@ class LearningRateHook(hooks.LRScheduler):
         super().after_step()
 
 
-class BestCheckpointHook(HookBase):
-    """Keeps the weights with the highest metric as ``model_best.pth``.
+class CheckpointHook(hooks.PeriodicCheckpointer):
+    """Detectron2's ``PeriodicCheckpointer``, which keeps the newest files alone, over a resume too.
 
-    The file itself holds the record to beat, so that a resumed training goes on from it. It belongs
-    after the hook that evaluates, and on the main process alone.
+    Files of an earlier training in the same folder are left alone. After the last iteration one file is
+    written, not two: if a process were killed between them, the last one would never be written.
 
     Args:
-        checkpointer: writes the file.
-        metrics: names under which the event storage may have the metric, in order of preference.
-        file_name: without ``.pth``.
+        checkpointer: writes the files.
+        period: iterations between two of them.
+        kept: how many are kept; 0 keeps all.
+
+    Raises:
+        ConfigError: a number that cannot be.
     """
 
-    def __init__(self, checkpointer: DetrCheckpointer, metrics: list[str], file_name: str = "model_best"):
-        self._checkpointer = checkpointer
-        self._metrics = metrics
-        self._file_name = file_name
-        self._warned = False
-        self.best: float | None = None
-        self.best_iteration: int | None = None
+    def __init__(self, checkpointer: DetrCheckpointer, period: int, kept: int):
+        require(period >= 1, "SOLVER.CHECKPOINT_PERIOD", period, "at least 1")
+        require(kept >= 0, "SOLVER.CHECKPOINTS_KEPT", kept, "0 or more")
+        super().__init__(checkpointer, period, max_to_keep=kept or None)
 
-    def load_record(self) -> None:
-        """Read the record of the file that is there already, for a training that is resumed."""
-        path = os.path.join(self._checkpointer.save_dir, f"{self._file_name}.pth")
-        if not os.path.isfile(path):
+    def before_train(self) -> None:
+        super().before_train()
+        if not self.max_to_keep or not self.trainer.start_iter:
             return
-        if run_of(path) != self.trainer.run:
+        own: list[tuple[int, str]] = []
+        for path in Path(self.checkpointer.save_dir).glob("model_*.pth"):
+            number = path.stem.removeprefix("model_")
+            is_periodic = len(number) >= 7 and number.isdigit() and int(number) < self.trainer.start_iter
+            if is_periodic and run_of(quick_content(str(path))) == self.trainer.run:
+                own.append((int(number), str(path)))
+        files = [path for _, path in sorted(own)]
+        for file in files[: -self.max_to_keep]:
+            os.remove(file)
+        self.recent_checkpoints = files[-self.max_to_keep :]
+
+    def step(self, iteration: int, **kwargs: Any) -> None:
+        if self.max_iter is None or iteration < self.max_iter - 1:
+            super().step(iteration, **kwargs)
+        else:
+            self.checkpointer.save(f"{self.file_prefix}_final", iteration=int(iteration), **kwargs)
+
+
+class BestCheckpointHook(hooks.BestCheckpointer):
+    """Keeps the weights with the highest metric as ``model_best.pth``, over a resume too.
+
+    The file itself holds the record to beat. The hook belongs after the one that evaluates, and on the main
+    process alone.
+
+    Args:
+        eval_period: iterations between two evaluations.
+        checkpointer: writes the file.
+        metrics: names under which the event storage may have the metric, in order of preference.
+    """
+
+    def __init__(self, eval_period: int, checkpointer: DetrCheckpointer, metrics: list[str]):
+        super().__init__(eval_period, checkpointer, metrics[0])
+        self._metrics = metrics
+        self._warned = False
+
+    def before_train(self) -> None:
+        """Read the record of the file that is there already, where a training is resumed."""
+        path = os.path.join(self._checkpointer.save_dir, f"{self._file_prefix}.pth")
+        if not self.trainer.start_iter or not os.path.isfile(path):
+            return
+        content = quick_content(path)
+        if run_of(content) != self.trainer.run:
             _LOGGER.warning("%s is of another training: the first evaluation of this one replaces it", path)
             return
-        record = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("best", {})
+        record = content.get("best", {})
         if record.get("metric") in self._metrics:
-            self.best, self.best_iteration = record["value"], record["iteration"]
-            _LOGGER.info("Best checkpoint so far: %s %.3f", record["metric"], self.best)
+            self.best_metric = record["value"]
+            _LOGGER.info("Best checkpoint so far: %s %.3f", record["metric"], self.best_metric)
 
-    def after_step(self) -> None:
-        # The last evaluation comes after the training.
-        if self.trainer.iter + 1 < self.trainer.max_iter:
-            self._look()
-
-    def after_train(self) -> None:
-        if self.trainer.iter + 1 >= self.trainer.max_iter:
-            self._look()
-
-    def _look(self) -> None:
+    def _best_checking(self) -> None:
         """Save if this very iteration brought a higher metric."""
         storage = self.trainer.storage
         latest = storage.latest()
         name = next((name for name in self._metrics if name in latest), None)
         if name is None:
-            evaluated = [key for key, (_, iteration) in latest.items() if "/AP" in key]
+            evaluated = [key for key in latest if "/AP" in key]
             if evaluated and not self._warned:
                 self._warned = True
                 _LOGGER.warning(
                     "No best checkpoint is kept: TEST.BEST_METRIC %r is not among the results (%s)",
-                    self._metrics[0],
+                    self._val_metric,
                     ", ".join(sorted(evaluated)),
                 )
             return
         value, iteration = latest[name]
-        if iteration != storage.iter or not math.isfinite(value):
-            return
-        if self.best is not None and value <= self.best:
-            return
-        self.best, self.best_iteration = float(value), int(iteration)
-        record = {"metric": name, "value": self.best, "iteration": self.best_iteration}
-        self._checkpointer.save_weights(self._file_name, best=record, run=self.trainer.run)
-        _LOGGER.info("New best checkpoint: %s %.3f", name, value)
+        is_best = math.isfinite(value) and (self.best_metric is None or value > self.best_metric)
+        if iteration == storage.iter and is_best:
+            self.best_metric = float(value)
+            record = {"metric": name, "value": self.best_metric, "iteration": int(iteration)}
+            self._checkpointer.save_weights(self._file_prefix, best=record, run=self.trainer.run)
+            _LOGGER.info("New best checkpoint: %s %.3f", name, value)
+
+
+def run_of(content: dict[str, Any]) -> int:
+    """The training that a checkpoint is of, by the number that it drew; -1 where nothing is known."""
+    state = content.get("trainer", content)
+    run = state.get("run", 0) if content and isinstance(state, dict) else -1
+    return run if isinstance(run, int) else -1
+
+
+def quick_content(path: str) -> dict[str, Any]:
+    """What a checkpoint of ours holds, with tensors that are read from the disk where they are used; {} where
+    it is not there, or not ours, which whoever loads it says."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # bytes that are not of the format fail in any way
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -6,25 +6,34 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from ..compat import create_local_process_group
+from ..config_file import read_config
 from ..errors import ConfigError, explained
 from .ending import leave_when_terminated, one_message, wait_for
-from .setup import check_device, load_config
+from .setup import check_device
 
 _TIMEOUT = timedelta(minutes=30)
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 MainFunction = Callable[[argparse.Namespace], Any]
+
+
+class Place(NamedTuple):
+    """A process among those of all machines, and among those of its own."""
+
+    rank: int
+    world_size: int
+    local_rank: int
+    local_size: int
 
 
 def launch(main: MainFunction, args: argparse.Namespace) -> Any:
@@ -43,10 +52,11 @@ def launch(main: MainFunction, args: argparse.Namespace) -> Any:
         what ``main`` returns, where this process runs it itself.
     """
     with explained():
-        cfg = load_config(args)
+        cfg = read_config(args.config_file, args.opts)
         check_device(cfg, args.num_gpus, args.num_processes)
         if all(name in os.environ for name in _TORCHRUN):
-            return _run_in_torchrun(main, args, cfg)
+            place = Place(*(int(os.environ[name]) for name in _TORCHRUN))
+            return _run_in_group(main, args, cfg.MODEL.DEVICE, "env://", place)
         local_size = args.num_gpus or args.num_processes or 1
         if local_size * args.num_machines == 1:
             return main(args)
@@ -79,39 +89,22 @@ def _run_worker(
     local_rank: int, main: MainFunction, args: argparse.Namespace, device: str, local_size: int, url: str
 ) -> None:
     leave_when_terminated()
-    rank = args.machine_rank * local_size + local_rank
-    _run_in_group(main, args, device, local_rank, local_size, url, rank, args.num_machines * local_size)
+    rank, world_size = args.machine_rank * local_size + local_rank, args.num_machines * local_size
+    _run_in_group(main, args, device, url, Place(rank, world_size, local_rank, local_size))
 
 
-def _run_in_torchrun(main: MainFunction, args: argparse.Namespace, cfg: CfgNode) -> Any:
-    rank, world_size, local_rank, local_size = (int(os.environ[name]) for name in _TORCHRUN)
-    return _run_in_group(main, args, cfg.MODEL.DEVICE, local_rank, local_size, "env://", rank, world_size)
-
-
-def _run_in_group(
-    main: MainFunction,
-    args: argparse.Namespace,
-    device: str,
-    local_rank: int,
-    local_size: int,
-    url: str,
-    rank: int,
-    world_size: int,
-) -> Any:
+def _run_in_group(main: MainFunction, args: argparse.Namespace, device: str, url: str, place: Place) -> Any:
     """Run the program as one of the processes that meet at ``url``; whatever it raises ends this process."""
     with one_message():
-        meeting: Iterator[tuple[dist.Store, int, int]] = dist.rendezvous(
-            url, rank, world_size, timeout=_TIMEOUT
-        )
-        store, _, _ = next(meeting)
+        store: dist.Store = next(dist.rendezvous(url, place.rank, place.world_size, timeout=_TIMEOUT))[0]
     with one_message(is_first=lambda: store.add("detr_d2/failures", 1) == 1):
-        _join(device, local_rank, local_size, store=store, rank=rank, world_size=world_size)
+        _join(device, place, store)
         result = main(args)
         dist.destroy_process_group()
         return result
 
 
-def _join(device: str, local_rank: int, local_size: int, **group: Any) -> None:
+def _join(device: str, place: Place, store: dist.Store) -> None:
     """Make this process one of the group, with its GPU or its share of the CPU's cores.
 
     Raises:
@@ -119,14 +112,17 @@ def _join(device: str, local_rank: int, local_size: int, **group: Any) -> None:
     """
     on_gpu = device.startswith("cuda")
     if on_gpu:
-        if local_size > torch.cuda.device_count():
+        if place.local_size > torch.cuda.device_count():
             raise ConfigError(
-                f"{local_size} processes for {torch.cuda.device_count()} GPUs on this machine: start fewer, "
-                "or add MODEL.DEVICE cpu"
+                f"{place.local_size} processes for {torch.cuda.device_count()} GPUs on this machine: start "
+                "fewer, or add MODEL.DEVICE cpu"
             )
-        torch.cuda.set_device(local_rank)
+        torch.cuda.set_device(place.local_rank)
     elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT, **group)
-    create_local_process_group(local_size)
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // place.local_size))
+    backend = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(
+        backend, timeout=_TIMEOUT, store=store, rank=place.rank, world_size=place.world_size
+    )
+    create_local_process_group(place.local_size)
     comm.synchronize()

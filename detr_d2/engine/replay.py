@@ -50,13 +50,12 @@ def replay(failed: FailedStep, device: str | None = None) -> Replay:
     """
     cfg = CfgNode(yaml.safe_load(failed.config))
     cfg.MODEL.DEVICE = device or cfg.MODEL.DEVICE
-    with named(f"device {cfg.MODEL.DEVICE}", (RuntimeError,)):
-        kind = torch.device(cfg.MODEL.DEVICE).type
+    check_device(cfg)
+    kind = torch.device(cfg.MODEL.DEVICE).type
     # What inference gives is not computed, and would need the data sets.
     cfg.MODEL.DETR.TEST.INSTANCE_ON, cfg.MODEL.DETR.TEST.PANOPTIC_ON = True, False
     if kind != "cuda" and cfg.SOLVER.AMP.DTYPE == "float16":
         cfg.SOLVER.AMP.ENABLED = False  # there is no float16 outside of GPUs
-    check_device(cfg)
     if kind == "cpu":
         torch.set_num_threads(failed.threads)
     with named("the step's config names a part that detr_d2 and Detectron2 lack", (KeyError,)):

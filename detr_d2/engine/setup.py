@@ -15,7 +15,7 @@ from detectron2.utils.logger import setup_logger
 from ..config_file import read_config
 from ..data import read_classes, register_configured
 from ..detectron2_keys import warn_of_keys_without_effect
-from ..errors import ConfigError
+from ..errors import ConfigError, named
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -31,27 +31,17 @@ def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def load_config(args: argparse.Namespace) -> CfgNode:
-    """Detectron2's and detr_d2's defaults, then ``--config-file``, then the keys of the command line.
-
-    Raises:
-        MissingFileError, ConfigError: as :func:`~detr_d2.config_file.read_config`.
-    """
-    return read_config(args.config_file, args.opts)
-
-
 def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int | None = None) -> None:
     """Refuse a device that is not there, or does not fit what was asked for.
 
     Raises:
         ConfigError: says what to do.
     """
-    try:
-        torch.device(cfg.MODEL.DEVICE)
-    except RuntimeError as error:
-        raise ConfigError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}: {str(error).splitlines()[0]}") from error
+    device = cfg.MODEL.DEVICE
+    with named(f"MODEL.DEVICE {device!r}", (RuntimeError,), ConfigError):
+        torch.device(device)
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    on_gpu = cfg.MODEL.DEVICE.startswith("cuda")
+    on_gpu = device.startswith("cuda")
     if num_gpus and num_processes:
         raise ConfigError("--num-gpus and --num-processes exclude each other: the latter runs on the CPU")
     if num_gpus and num_gpus > available:
@@ -60,22 +50,19 @@ def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int |
             "and add MODEL.DEVICE cpu (and --num-processes N for several processes)"
         )
     if num_gpus and not on_gpu:
-        raise ConfigError(
-            f"--num-gpus {num_gpus}, but MODEL.DEVICE is {cfg.MODEL.DEVICE!r}: leave one of them out"
-        )
+        raise ConfigError(f"--num-gpus {num_gpus}, but MODEL.DEVICE is {device!r}: leave one of them out")
     if num_processes and on_gpu:
         raise ConfigError(f"--num-processes {num_processes} runs on the CPU: add MODEL.DEVICE cpu")
     if on_gpu and not available:
-        raise ConfigError(
-            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but PyTorch sees no GPU here: add MODEL.DEVICE cpu"
-        )
+        raise ConfigError(f"MODEL.DEVICE is {device!r}, but PyTorch sees no GPU here: add MODEL.DEVICE cpu")
 
 
-def check_names(cfg: CfgNode) -> None:
-    """Refuse a model or backbone that nobody registered.
+def make_ready(cfg: CfgNode) -> None:
+    """Register a config's data sets, read what classes they have, and freeze it.
 
     Raises:
-        ConfigError: names the key, and what there is of like names.
+        ConfigError: a model, backbone or data set that cannot be had; names the key.
+        DataError: a file of annotations cannot be used.
     """
     for key, name, registry in (
         ("MODEL.META_ARCHITECTURE", cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY),
@@ -86,6 +73,9 @@ def check_names(cfg: CfgNode) -> None:
             raise ConfigError(
                 f"{key} is {name!r}, which is not registered; near are {', '.join(near) or 'none'}"
             )
+    register_configured(cfg)
+    read_classes(cfg)
+    cfg.freeze()
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -95,14 +85,11 @@ def setup(args: argparse.Namespace) -> CfgNode:
         the frozen config.
 
     Raises:
-        MissingFileError, ConfigError: as :func:`load_config`, :func:`check_device` and :func:`check_names`.
+        UserError: as :func:`~detr_d2.config_file.read_config`, :func:`check_device` and :func:`make_ready`.
     """
-    cfg = load_config(args)
+    cfg = read_config(args.config_file, args.opts)
     check_device(cfg, args.num_gpus, args.num_processes)
-    check_names(cfg)
-    register_configured(cfg)
-    read_classes(cfg)
-    cfg.freeze()
+    make_ready(cfg)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="detr_d2")
     default_setup(cfg, args)
     warn_of_keys_without_effect(cfg)

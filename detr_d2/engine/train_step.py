@@ -17,7 +17,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import ConfigError, NonFiniteError
+from ..errors import ConfigError, NonFiniteError, require
 from .batch_norm import average_statistics
 from .failed_step import Batch, Step
 from .means import Means
@@ -33,7 +33,7 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """The type that SOLVER.AMP asks for; None for full precision.
+    """The type that SOLVER.AMP asks for; None for full precision, which a CPU without bfloat16 gets too.
 
     Raises:
         ConfigError: an unknown SOLVER.AMP.DTYPE, or float16 on a device other than CUDA.
@@ -41,17 +41,17 @@ def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
     if not cfg.SOLVER.AMP.ENABLED:
         return None
     name = cfg.SOLVER.AMP.DTYPE
-    if name not in _DTYPES:
-        raise ConfigError(f"SOLVER.AMP.DTYPE is {name!r}, but must be one of {', '.join(_DTYPES)}")
+    require(name in _DTYPES, "SOLVER.AMP.DTYPE", name, f"one of {', '.join(_DTYPES)}")
     if name == "float16" and torch.device(cfg.MODEL.DEVICE).type != "cuda":
         raise ConfigError(
             f"SOLVER.AMP.DTYPE float16 needs a GPU, and MODEL.DEVICE is {cfg.MODEL.DEVICE!r}: use bfloat16"
         )
     if torch.device(cfg.MODEL.DEVICE).type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         _LOGGER.warning(
-            "This CPU has no instructions for bfloat16, which makes it many times slower than float32: "
-            "set SOLVER.AMP.ENABLED False"
+            "SOLVER.AMP.ENABLED: this CPU has no instructions for bfloat16, which makes it many times slower "
+            "than float32: training is in float32"
         )
+        return None
     return _DTYPES[name]
 
 
@@ -74,6 +74,9 @@ class Losses:
 
 class TrainStep:
     """Runs iterations; Detectron2's ``SimpleTrainer`` and ``AMPTrainer`` in one, on any device.
+
+    These two take one batch an iteration, look at the losses on the main process alone and wait for the
+    device at each of them; their mixed precision is float16 on CUDA.
 
     The gradients of the micro-batches of an iteration are summed. Where the model offers
     ``loss_normalizers``, all micro-batches on all processes are divided by joint counts, which makes
@@ -103,8 +106,7 @@ class TrainStep:
         clip_gradients: GradientClipper = gradient_norm,
         keep: StepKeeper | None = None,
     ):
-        if accumulation_steps < 1:
-            raise ConfigError(f"SOLVER.ACCUMULATION_STEPS is {accumulation_steps}, but must be at least 1")
+        require(accumulation_steps >= 1, "SOLVER.ACCUMULATION_STEPS", accumulation_steps, "at least 1")
         self.model = model
         self.bare_model = model.module if isinstance(model, DistributedDataParallel) else model
         self.optimizer = optimizer
@@ -115,8 +117,7 @@ class TrainStep:
         self.data_loader: Iterable[Batch] | None = None
         self.iter = 0
         self.device = next(model.parameters()).device
-        scales = amp_dtype == torch.float16
-        self.grad_scaler = torch.amp.GradScaler(self.device.type) if scales else None
+        self.grad_scaler = torch.amp.GradScaler(self.device.type, enabled=amp_dtype == torch.float16)
         self._batches: Iterator[Batch] | None = None
 
     def read_from(self, data_loader: Iterable[Batch]) -> None:
@@ -141,7 +142,8 @@ class TrainStep:
         losses = self.compute(step)
         norm_of_gradient = Means(self.clip().view(1))
         metrics = self._finite(step, losses, norm_of_gradient)
-        self._update()
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
         average_statistics(self.model)
         if comm.is_main_process():
             get_event_storage().put_scalars(data_time=data_seconds, **metrics)
@@ -156,24 +158,29 @@ class TrainStep:
         result = Losses()
         for index, batch in enumerate(step.micro_batches):
             last = index == len(step.micro_batches) - 1
-            with nullcontext() if last else self._without_exchange():
-                with self._autocast():
+            with self._exchange(last):
+                with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
                     losses: dict[str, Tensor] = self.model(batch, **extra)
                 row = torch.stack([loss.float() for loss in losses.values()]) * share
                 result.names = list(losses)
                 result.rows.append(row.detach())
-                result.broken.append(list(getattr(self.bare_model, "broken_images", ())))
+                broken = getattr(self.bare_model, "broken", ())
+                result.broken.append([image_name(batch[number]) for number in broken])
                 if last:
                     result.means = Means(torch.stack(result.rows).sum(0))
-                total = row.sum()
-                (total if self.grad_scaler is None else self.grad_scaler.scale(total)).backward()
+                self.grad_scaler.scale(row.sum()).backward()
         return result
 
     def clip(self) -> Tensor:
         """Clip the gradients; returns their norm before that, ()."""
-        if self.grad_scaler is not None:
-            self.grad_scaler.unscale_(self.optimizer)
+        self.grad_scaler.unscale_(self.optimizer)
         return self.clip_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
+
+    def _exchange(self, last: bool) -> AbstractContextManager[Any]:
+        """Processes exchange gradients once, with the last micro-batch."""
+        if isinstance(self.model, DistributedDataParallel) and not last:
+            return self.model.no_sync()
+        return nullcontext()
 
     def _finite(self, step: Step, losses: Losses, norm_of_gradient: Means) -> dict[str, float]:
         """Metrics of a step, all of them finite.
@@ -183,95 +190,59 @@ class TrainStep:
         """
         assert losses.means is not None
         metrics = dict(zip(losses.names, losses.means.read(), strict=True))
+        (norm,) = norm_of_gradient.read()
+        failed = ""
         if not all(map(math.isfinite, metrics.values())):
+            failed = "loss"
+        elif not (math.isfinite(norm) or self.grad_scaler.is_enabled()):  # which skips the update
+            failed = "gradient (with finite losses)"
+        if failed:
             raise NonFiniteError(
-                f"the loss became NaN or infinite at iteration {step.iteration}: "
+                f"the {failed} became NaN or infinite at iteration {step.iteration}: "
                 f"{self._what_failed(step, losses)}"
             )
         metrics["total_loss"] = sum(metrics.values())
-        (norm,) = norm_of_gradient.read()
-        if math.isfinite(norm):
-            return {**metrics, "grad_norm": norm}
-        if self.grad_scaler is not None:  # it skips the update
-            return metrics
-        raise NonFiniteError(
-            f"the gradient became NaN or infinite at iteration {step.iteration}, with finite losses: "
-            f"{self._what_failed(step, losses)}"
-        )
+        return {**metrics, "grad_norm": norm} if math.isfinite(norm) else metrics
 
     def _what_failed(self, step: Step, losses: Losses) -> str:
         """The micro-batches whose losses are not finite, or else all of them, of all processes; each process
         that has one keeps its step. All processes are here together."""
-        texts = []
+        own: list[tuple[bool, str]] = []
         for batch, row, broken in zip(step.micro_batches, losses.rows, losses.broken, strict=True):
-            values = dict(zip(losses.names, row.tolist(), strict=True))
-            text = ", ".join(f"{name} {loss:.4g}" for name, loss in values.items())
-            text += f"; images: {', '.join(broken) or image_names(batch)}"
-            texts.append((not all(map(math.isfinite, values.values())), text))
-        everywhere = comm.all_gather(texts)
-        any_loss = any(failed for process in everywhere for failed, _ in process)
-        concerned = [[text for failed, text in process if failed or not any_loss] for process in everywhere]
-        kept = ""
-        if concerned[comm.get_rank()] and self.keep is not None:
-            try:
-                path = self.keep(self.bare_model, step, losses.names, torch.stack(losses.rows))
-                kept = f"; repeat it with: python -m detr_d2.tools.replay {path}"
-            except Exception as error:  # must not hide what it is about
-                kept = f"; it could not be kept in a file: {error}"
-        said = " | ".join(text for process in concerned for text in process)
-        return said + "".join(comm.all_gather(kept))
+            values = ", ".join(f"{name} {x:.4g}" for name, x in zip(losses.names, row.tolist(), strict=True))
+            images = ", ".join(broken or map(image_name, batch))
+            own.append((not row.isfinite().all(), f"{values}; images: {images}"))
+        everywhere = comm.all_gather(own)
+        in_loss = any(failed for process in everywhere for failed, _ in process)
+        said = [text for process in everywhere for failed, text in process if failed or not in_loss]
+        concerned = any(failed for failed, _ in own) or not in_loss
+        return " | ".join(said) + "".join(comm.all_gather(self._kept(step, losses) if concerned else ""))
 
-    def _without_exchange(self) -> AbstractContextManager[Any]:
-        """Processes exchange gradients once, with the last micro-batch."""
-        if isinstance(self.model, DistributedDataParallel):
-            return self.model.no_sync()
-        return nullcontext()
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.amp_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.amp_dtype)
-
-    def _update(self) -> None:
-        if self.grad_scaler is None:
-            self.optimizer.step()
-        else:
-            self.grad_scaler.step(self.optimizer)
-            self.grad_scaler.update()
+    def _kept(self, step: Step, losses: Losses) -> str:
+        """How to repeat a step, which is kept in a file."""
+        if self.keep is None:
+            return ""
+        try:
+            path = self.keep(self.bare_model, step, losses.names, torch.stack(losses.rows))
+        except Exception as error:  # must not hide what it is about
+            return f"; it could not be kept in a file: {error}"
+        return f"; repeat it with: python -m detr_d2.tools.replay {path}"
 
     def state_dict(self) -> dict[str, Any]:
         """State of the optimizer and, with float16, of the gradient scaler."""
-        state = {"optimizer": self.optimizer.state_dict()}
-        if self.grad_scaler is not None:
-            state["grad_scaler"] = self.grad_scaler.state_dict()
-        return state
+        return {"optimizer": self.optimizer.state_dict(), "grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`.
 
         Raises:
-            ConfigError: the optimizer had other parameter groups.
+            ValueError: the optimizer had other parameter groups.
         """
-        saved, own = state["optimizer"], self.optimizer.state_dict()
-        saved_sizes = [(group.get("name"), len(group["params"])) for group in saved["param_groups"]]
-        own_sizes = [(group.get("name"), len(group["params"])) for group in own["param_groups"]]
-        if saved_sizes != own_sizes:
-            raise ConfigError(
-                f"cannot resume: the checkpoint's optimizer has parameter groups {saved_sizes}, this "
-                f"configuration's has {own_sizes} (name, number of parameters). Resume with the same "
-                "configuration, or start anew with the checkpoint as MODEL.WEIGHTS and another OUTPUT_DIR"
-            )
-        # How an update is computed depends on this machine, not on the one that wrote the checkpoint.
-        runtime = ("fused", "foreach", "capturable", "differentiable")
-        groups = [
-            {**was, **{key: now[key] for key in runtime if key in now}}
-            for was, now in zip(saved["param_groups"], own["param_groups"], strict=True)
-        ]
-        self.optimizer.load_state_dict({**saved, "param_groups": groups})
-        if self.grad_scaler is not None and "grad_scaler" in state:
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("grad_scaler"):
             self.grad_scaler.load_state_dict(state["grad_scaler"])
 
 
-def image_names(batch: Iterable[dict[str, Any]]) -> str:
-    """The files of a batch, or the ids of its images where they have no file."""
-    return ", ".join(str(x.get("file_name") or x.get("image_id") or "(unnamed)") for x in batch)
+def image_name(record: dict[str, Any]) -> str:
+    """The file of an image, or its id where it has no file."""
+    return str(record.get("file_name") or record.get("image_id") or "(unnamed)")

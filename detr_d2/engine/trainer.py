@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -13,34 +14,32 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
-from detectron2.evaluation import DatasetEvaluator, verify_results
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from detectron2.utils.events import EventStorage, EventWriter
+from detectron2.utils.events import EventWriter
 from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..checkpoint import DetrCheckpointer, warn_of_random_frozen_backbone
+from ..checkpoint import warn_of_random_frozen_backbone
+from ..classes import class_names
 from ..compat import distributed
 from ..data import build_detr_test_loader, build_detr_train_loader
 from ..detectron2_keys import refuse_unsupported_keys
-from ..errors import ConfigError
+from ..errors import CheckpointError
 from ..evaluation import build_evaluator
 from ..evaluation.build import takes
 from .batch_norm import use_sync_batch_norm_of_cpu
-from .checkpoints import CheckpointHook, next_run
-from .classes import category_numbers, class_names
-from .data_facts import data_facts, warn_of_other_data
+from .data import check_data, data_facts, warn_of_other_data
 from .ema import ModelEma
-from .ending import log_to_files
-from .evaluation import check_data
+from .ending import keep_training_errors_off_the_console
 from .failed_step import save_failed_step
-from .frozen import load_frozen_weights
-from .hooks import BestCheckpointHook, LearningRateHook
+from .hooks import BestCheckpointHook, CheckpointHook, LearningRateHook
 from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
 from .seeding import draw_seed, seed_iteration
 from .train_step import TrainStep, amp_dtype
+from .weights import build_checkpointer, load_frozen_weights
 from .writers import WriterHook, default_writers
 
 _LOGGER = logging.getLogger(__name__)
@@ -71,19 +70,19 @@ class DetrTrainer(DefaultTrainer):
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.seed = draw_seed(cfg.SEED)
-        self.run = 0  # the number of this training among those of OUTPUT_DIR
+        self.run = secrets.randbits(62)  # tells the files of trainings in one folder apart
+        self._datasets = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
         self._resumed_facts: dict[str, int] = {}
 
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         self.ema = ModelEma(model, cfg.SOLVER.EMA.DECAY) if cfg.SOLVER.EMA.ENABLED else None
-        self.checkpointer = DetrCheckpointer(
+        self.checkpointer = build_checkpointer(
+            cfg,
             model,
+            self._datasets,
             cfg.OUTPUT_DIR,
             weights=self.ema.average if self.ema else None,
-            metadata=lambda: class_names(cfg),
-            class_rows=cfg.MODEL.DETR.CLASS_ROWS,
-            category_ids=lambda: category_numbers((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)),
             trainer=weakref.proxy(self),
         )
         self._trainer = TrainStep(
@@ -103,25 +102,26 @@ class DetrTrainer(DefaultTrainer):
 
         Raises:
             MissingFileError: there is no such file.
-            ConfigError: the checkpoint cannot be used, or holds no training state.
+            CheckpointError: the checkpoint cannot be used, or holds no training state.
         """
         check_data(self.cfg, self.build_evaluator)
         resumes = resume and self.checkpointer.has_checkpoint()
         if resume and not resumes:
             _LOGGER.info("%s holds no checkpoint to resume from: starting anew", self.cfg.OUTPUT_DIR)
-        self._resumed_facts = {}
         self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        if resumes and not self.start_iter:
+            raise CheckpointError(
+                f"cannot resume: {self.checkpointer.get_checkpoint_file()} holds no training state. Give it "
+                "as MODEL.WEIGHTS, without --resume and with another OUTPUT_DIR"
+            )
         if resumes:
-            if not self._resumed_facts:
-                raise ConfigError(
-                    f"cannot resume: {self.checkpointer.get_checkpoint_file()} holds no training state of "
-                    "detr_d2. Give it as MODEL.WEIGHTS, without --resume and with another OUTPUT_DIR"
-                )
-            self.start_iter = self.iter + 1
-            for hook in (hook for hook in self._hooks if isinstance(hook, BestCheckpointHook)):
-                hook.load_record()
             return
-        self.run = next_run(self.checkpointer) if comm.is_main_process() else 0
+        if self.checkpointer.has_checkpoint():
+            _LOGGER.warning(
+                "%s holds another training, whose files are overwritten as this one goes on; --resume would "
+                "have gone on with it",
+                self.cfg.OUTPUT_DIR,
+            )
         model, loaded = self.checkpointer.model, self.checkpointer.loaded
         if self.cfg.MODEL.DETR.FROZEN_WEIGHTS:
             loaded = loaded | load_frozen_weights(self.cfg, model)
@@ -130,7 +130,7 @@ class DetrTrainer(DefaultTrainer):
         warn_of_random_frozen_backbone(model, loaded)
 
     def train(self) -> dict[str, Any] | None:
-        """Run the iterations from ``start_iter`` to ``max_iter``.
+        """Run the iterations from ``start_iter`` to ``max_iter``, in Detectron2's loop.
 
         Returns:
             the last evaluation's results where TEST.EXPECTED_RESULTS is set, which they must meet.
@@ -139,42 +139,28 @@ class DetrTrainer(DefaultTrainer):
             NonFiniteError: a loss or gradient is not finite; names images, and the file to replay the step.
         """
         check_data(self.cfg, self.build_evaluator)
-        self.checkpointer.model.class_names = class_names(self.cfg).get("thing_classes")
+        self.checkpointer.model.class_names = class_names(self._datasets).get("thing_classes")
         if self.start_iter < self.max_iter:
             self._trainer.read_from(self.build_train_loader(self.cfg, self.start_iter, self.seed))
             warn_of_other_data(self._resumed_facts, data_facts(self.cfg, self._trainer.data_loader))
-            _LOGGER.info("Training from iteration %d to %d", self.start_iter, self.max_iter)
         else:  # what came after the last iteration may not have come to its end
             _LOGGER.warning(
                 "Nothing is left to train: all %d iterations of SOLVER.MAX_ITER are done", self.max_iter
             )
-        self.iter = self.start_iter
-        with EventStorage(self.start_iter) as self.storage:
-            try:
-                self.before_train()
-                for iteration in range(self.start_iter, self.max_iter):
-                    self.iter = iteration
-                    self.before_step()
-                    self.run_step()
-                    self.after_step()
-                self.iter = self.max_iter  # tells the hooks that the training ended well
-            except BaseException as error:
-                log_to_files(_LOGGER, error)
-                self._end_early()
-                raise
-            self.after_train()
-        if self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
-            verify_results(self.cfg, self._last_eval_results)
-            return self._last_eval_results
-        return None
+        keep_training_errors_off_the_console()
+        results: dict[str, Any] | None = super().train()
+        return results
 
-    def _end_early(self) -> None:
-        """Let hooks close what they have open. In the last iteration Detectron2's would take a failure for
-        the end and evaluate, together with processes that do not."""
+    def after_train(self) -> None:
+        """Let hooks close what they have open and, where the training came to its end, evaluate and save."""
         planned = self.max_iter
-        self.max_iter = max(planned, self.iter + 2)
+        if self.start_iter >= planned:  # nothing was left to train: Detectron2 is one too far
+            self.iter = planned
+        if self.iter < planned:
+            _LOGGER.error("The training stopped in iteration %d of %d", self.iter, planned)
+            self.max_iter += 1  # else a failure in the last iteration would be taken for the end
         try:
-            self.after_train()
+            super().after_train()
         finally:
             self.max_iter = planned
 
@@ -196,12 +182,12 @@ class DetrTrainer(DefaultTrainer):
             ret.append(CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINTS_KEPT))
         ret.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate))
         if comm.is_main_process():
-            metric = cfg.TEST.BEST_METRIC
+            metric, period = cfg.TEST.BEST_METRIC, cfg.TEST.EVAL_PERIOD
             if metric and cfg.DATASETS.TEST:
                 # With several data sets Detectron2 puts their names before; the first one decides.
                 names = [metric, f"{cfg.DATASETS.TEST[0]}/{metric}"]
-                ret.append(BestCheckpointHook(self.checkpointer, names))
-            ret.append(WriterHook(self.build_writers(), eval_period=cfg.TEST.EVAL_PERIOD))
+                ret.append(BestCheckpointHook(period, self.checkpointer, names))
+            ret.append(WriterHook(self.build_writers(), eval_period=period))
         return ret
 
     def build_writers(self) -> list[EventWriter]:
@@ -215,7 +201,7 @@ class DetrTrainer(DefaultTrainer):
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs besides the checkpoint's ``model``."""
         state = TrainerBase.state_dict(self)
-        state["_trainer"] = self._trainer.state_dict()
+        state["_trainer"] = self._trainer.state_dict()  # which v0.6 leaves out
         state["seed"] = self.seed
         state["run"] = self.run
         state["data"] = data_facts(self.cfg, self._trainer.data_loader)
@@ -227,13 +213,12 @@ class DetrTrainer(DefaultTrainer):
         """Restore :meth:`state_dict`, after the checkpoint's ``model`` was loaded.
 
         Raises:
-            ConfigError: it is of another trainer, or of another configuration's optimizer.
+            KeyError, ValueError: it is of another trainer, or of another configuration's optimizer.
         """
-        if not ({"data", "_trainer"} <= state.keys() and "optimizer" in state["_trainer"]):
-            return  # resume_or_load() says so
+        self._resumed_facts = state["data"]
         TrainerBase.load_state_dict(self, state)
         self._trainer.load_state_dict(state["_trainer"])
-        self._resumed_facts = state["data"]
+        self.start_iter = self.iter + 1
         self.run = state.get("run", 0)
         if self.cfg.SEED < 0:
             self.seed = state["seed"]

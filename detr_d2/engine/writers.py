@@ -7,8 +7,13 @@ import os
 from collections.abc import Sequence
 
 from detectron2.engine import hooks
-from detectron2.utils.events import CommonMetricPrinter, EventWriter, TensorboardXWriter, get_event_storage
-from detectron2.utils.file_io import PathManager
+from detectron2.utils.events import (
+    CommonMetricPrinter,
+    EventWriter,
+    JSONWriter,
+    TensorboardXWriter,
+    get_event_storage,
+)
 
 
 def default_writers(folder: str, max_iter: int) -> list[EventWriter]:
@@ -19,33 +24,20 @@ def default_writers(folder: str, max_iter: int) -> list[EventWriter]:
     return [MetricsFile(file), TensorboardXWriter(folder), CommonMetricPrinter(max_iter)]
 
 
-class MetricsFile(EventWriter):
-    """Appends one json line to a file for each write: the iteration, and whatever is new since the last one.
+class MetricsFile(JSONWriter):
+    """Detectron2's ``JSONWriter``, with one line for each write: the iteration, and whatever is new since the
+    last one. Detectron2's writes a line for each iteration that something new is of."""
 
-    Detectron2's ``JSONWriter`` writes a line for each iteration that something new is of.
-
-    Args:
-        path: of the file.
-        window_size: losses and the like are written as the median of their last so many values.
-    """
-
-    def __init__(self, path: str, window_size: int = 20):
-        self._file = PathManager.open(path, "a")
-        self._window_size = window_size
-        self._written = -1
+    _last_write: int = -1  # the iteration
 
     def write(self) -> None:
         latest = get_event_storage().latest_with_smoothing_hint(self._window_size)
-        new = {name: (value, at) for name, (value, at) in latest.items() if at > self._written}
-        if not new:
-            return
-        self._written = max(at for _, at in new.values())
-        line = {**{name: value for name, (value, _) in new.items()}, "iteration": self._written}
-        self._file.write(json.dumps(line, sort_keys=True) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+        new = {name: (value, at) for name, (value, at) in latest.items() if at > self._last_write}
+        if new:
+            self._last_write = max(at for _, at in new.values())
+            line = {**{name: value for name, (value, _) in new.items()}, "iteration": self._last_write}
+            self._file_handle.write(json.dumps(line, sort_keys=True) + "\n")
+            self._file_handle.flush()
 
 
 class WriterHook(hooks.PeriodicWriter):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Container, Hashable, Mapping, Sequence
 
-from ..data.classes import match_classes
+from ..classes import comparable, match_classes
 from ..errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
@@ -36,11 +36,11 @@ def category_ids_of_model(
     """
     if names is None or model_classes is None:
         return dict(category_ids)
-    known = {name.strip().casefold() for name in model_classes}
+    known, theirs = comparable(model_classes), comparable(names)
     wanted = [
         number
         for number in category_ids
-        if with_objects is None or number in with_objects or names[number].strip().casefold() in known
+        if with_objects is None or number in with_objects or theirs[number] in known
     ]
     numbers = match_classes(model_classes, names, wanted, f"data set {dataset_name!r}")
     moved = [f"{names[i]}: {n} -> {category_ids[i]!r}" for n, i in numbers.items() if n != i]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.layers import ShapeSpec
 from torch import nn
 
-from ..errors import ConfigError
+from ..classes import thing_classes
+from ..errors import ConfigError, require
 from .auxiliary import AUXILIARIES
 from .criterion import LossWeights, SetCriterion
 from .decoders import DECODERS
@@ -122,38 +122,6 @@ def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead
     )
     channels = {name: features[name].channels for name in names}
     return MaskHead(detr.HIDDEN_DIM, detr.NHEADS, channels, criterion)
-
-
-def thing_classes(cfg: CfgNode) -> list[int] | None:
-    """The classes that are things, by the first of DATASETS.TRAIN and DATASETS.TEST that tells things and
-    stuff apart in one numbering; it may have things alone or stuff alone.
-
-    None where no data set does: all classes are things, as far as the model knows.
-    """
-    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        things = thing_numbers(MetadataCatalog.get(name).as_dict())
-        if things is not None:
-            return things
-    return None
-
-
-def thing_numbers(metadata: Mapping[str, Any]) -> list[int] | None:
-    """The numbers of the things in the one numbering of things and stuff, or None where there is no such."""
-    keys = [f"{kind}_dataset_id_to_contiguous_id" for kind in ("thing", "stuff")]
-    if not all(key in metadata for key in keys):
-        return None
-    things, stuff = (set(metadata[key].values()) for key in keys)
-    return sorted(things) if things | stuff and not things & stuff else None
-
-
-def require(holds: bool, key: str, value: object, rule: str) -> None:
-    """Refuse the value of a key.
-
-    Raises:
-        ConfigError: ``holds`` is not true.
-    """
-    if not holds:
-        raise ConfigError(f"{key} is {value!r}, but must be {rule}")
 
 
 def check_config(cfg: CfgNode) -> None:

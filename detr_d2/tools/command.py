@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from ..errors import EXIT_STATUS, explained
+from ..errors import UserError, exit_status
 
 
 def run_command(
@@ -23,8 +23,7 @@ def run_command(
     """
     args = parser.parse_args(argv)
     try:
-        with explained():
-            work(args)
-    except SystemExit:
-        return EXIT_STATUS
+        work(args)
+    except UserError as error:
+        return exit_status(error)
     return 0

@@ -18,14 +18,14 @@ from torch import nn
 
 from ..checkpoint import DetrCheckpointer
 from ..checkpoint.class_rows import CATEGORY_IDS
-from ..data import load_dataset, read_classes, register_configured
-from ..data.classes import match_classes
+from ..classes import category_numbers, match_classes, thing_classes
+from ..config_file import read_config
+from ..data import load_dataset
 from ..data.dataset_mapper import build_mapper
 from ..data.images import read_image, reading_options
-from ..engine.classes import category_numbers
-from ..engine.setup import check_device, read_config
+from ..engine.setup import check_device, make_ready
 from ..errors import UserError, named
-from ..modeling.build import check_mask_config, thing_classes
+from ..modeling.build import check_mask_config
 
 Record = dict[str, Any]
 
@@ -83,9 +83,7 @@ def inference_config(
             f"the checkpoint {cfg.MODEL.WEIGHTS} does not exist: train first, or correct --weights"
         )
     check_device(cfg)
-    register_configured(cfg)
-    read_classes(cfg)
-    cfg.freeze()
+    make_ready(cfg)
     return cfg
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..engine.failed_step import load_failed_step
 from ..engine.replay import replay
-from ..engine.train_step import image_names
+from ..engine.train_step import image_name
 from .command import run_command
 
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"Iteration {failed.step.iteration}, process {failed.rank + 1} of {failed.world_size}")
     rows = zip(failed.step.micro_batches, failed.losses.tolist(), result.losses.tolist(), strict=True)
     for number, (batch, recorded, repeated) in enumerate(rows):
-        print(f"Micro-batch {number + 1} of {len(failed.losses)}: {image_names(batch)}")
+        print(f"Micro-batch {number + 1} of {len(failed.losses)}: {', '.join(map(image_name, batch))}")
         if result.broken[number]:
             print(f"  predictions are not finite for {', '.join(result.broken[number])}")
         for name, before, now in zip(failed.loss_names, recorded, repeated, strict=True):

@@ -10,6 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_panoptic
 from PIL import Image
 
+from detr_d2.classes import thing_classes
 from detr_d2.data import DataError, load_dataset, read_classes, register_configured
 from detr_d2.data.panoptic_json import read_panoptic_json
 from detr_d2.data.preflight.findings import Report
@@ -17,7 +18,6 @@ from detr_d2.data.preflight.records import look_at_records
 from detr_d2.data.preflight.run import Needs, ensure_examined, examine
 from detr_d2.data.records import with_image_sizes
 from detr_d2.errors import UserError
-from detr_d2.modeling.build import thing_classes
 
 CLASSES = {
     "thing_classes": ["cup", "table"],

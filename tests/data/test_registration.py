@@ -8,6 +8,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
+from detr_d2.config_file import read_config
 from detr_d2.data import (
     build_detr_train_loader,
     load_dataset,
@@ -17,7 +18,6 @@ from detr_d2.data import (
     register_configured,
 )
 from detr_d2.data.builtin import datasets_root
-from detr_d2.engine.setup import read_config
 from detr_d2.errors import ConfigError, MissingFileError
 from detr_d2.paths import configs_folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 import detr_d2  # noqa: F401  comes before detectron2
@@ -14,8 +15,9 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 
 from detr_d2.checkpoint import DetrCheckpointer
-from detr_d2.engine import class_names, evaluated_class_names
-from detr_d2.engine.frozen import load_frozen_weights
+from detr_d2.classes import class_names
+from detr_d2.engine.weights import load_frozen_weights
+from detr_d2.errors import MissingFileError, UserError
 
 from .helpers import add_masks
 
@@ -31,33 +33,39 @@ def save_reordered(cfg: CfgNode, file: Path) -> None:
 
 def test_names_are_read_from_a_json_that_was_not_loaded_yet(training_config: CfgNode) -> None:
     assert "thing_classes" not in MetadataCatalog.get(training_config.DATASETS.TRAIN[0]).as_dict()
-    assert class_names(training_config) == {"thing_classes": NAMES}
+    assert class_names(training_config.DATASETS.TRAIN) == {"thing_classes": NAMES}
 
 
-def test_training_counts_first_and_evaluation_does_not_need_it(training_config: CfgNode) -> None:
+def test_the_first_data_set_counts_and_the_others_need_not_exist(training_config: CfgNode) -> None:
     MetadataCatalog.get("classes_of_training").thing_classes = ["a"]
-    training_config.DATASETS.TRAIN = ("classes_of_training",)
-    assert class_names(training_config) == {"thing_classes": ["a"]}
-    training_config.DATASETS.TRAIN = ("not_registered",)
-    assert evaluated_class_names(training_config) == {"thing_classes": NAMES}
-    training_config.DATASETS.TEST = ()
-    assert evaluated_class_names(training_config) == {}
+    assert class_names(("classes_of_training", "not_registered")) == {"thing_classes": ["a"]}
+    assert class_names((*training_config.DATASETS.TEST, "not_registered")) == {"thing_classes": NAMES}
+    assert class_names(()) == {}
 
 
-def test_things_are_told_from_stuff_where_they_share_a_numbering(training_config: CfgNode) -> None:
+def test_a_json_that_cannot_be_read_is_named(training_config: CfgNode) -> None:
+    name, file, _ = training_config.DATASETS.COCO_JSON[0]
+    Path(file).write_text("{")
+    with pytest.raises(UserError, match=name):
+        class_names((name,))
+    Path(file).unlink()
+    with pytest.raises(MissingFileError, match=Path(file).name):
+        class_names((name,))
+
+
+def test_things_are_told_from_stuff_where_they_share_a_numbering() -> None:
     names = ["sky", "cat"]
     numbers = {"thing_dataset_id_to_contiguous_id": {7: 1}, "stuff_dataset_id_to_contiguous_id": {3: 0}}
     MetadataCatalog.get("classes_of_both").set(thing_classes=names, stuff_classes=names, **numbers)
-    training_config.DATASETS.TRAIN = ("classes_of_both",)
     expected = {"thing_classes": names, "stuff_classes": names, "things": [1]}
-    assert class_names(training_config) == expected
+    assert class_names(("classes_of_both",)) == expected
     MetadataCatalog.remove("classes_of_both")
 
 
 def test_evaluated_weights_follow_the_names(training_config: CfgNode, tmp_path: Path) -> None:
     save_reordered(training_config, tmp_path / "model.pth")
     model = build_model(training_config)
-    DetrCheckpointer(model, metadata=lambda: evaluated_class_names(training_config)).load(
+    DetrCheckpointer(model, metadata=lambda: class_names(training_config.DATASETS.TEST)).load(
         str(tmp_path / "model.pth")
     )
     assert model.class_embed.bias.tolist() == [1.0, 2.0, 3.0, 9.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from detectron2.config import CfgNode
 from detectron2.structures import Instances
 
 from detr_d2.engine import DetrTrainer
-from detr_d2.engine.failed_step import load_failed_step, pack, unpack
+from detr_d2.engine.failed_step import Step, load_failed_step, save_failed_step
 from detr_d2.engine.replay import replay
 from detr_d2.errors import ConfigError, NonFiniteError, UserError
 from detr_d2.modeling import LossNormalizers
@@ -112,10 +113,16 @@ def test_finite_losses_are_repeated_too_and_depend_on_what_the_file_holds(traini
         assert not torch.equal(replay(failed).losses, sound.losses)
 
 
-def test_inputs_come_back_as_they_were() -> None:
+def test_inputs_come_back_as_they_were(training_config: CfgNode) -> None:
+    Path(training_config.OUTPUT_DIR).mkdir()
     x = make_mask_input(20, 30, 3)
+    x["foreign"] = [object, signal.SIGTERM]
     x["extra"] = {"array": np.arange(6, dtype=np.float32).reshape(2, 3), 7: (True, None, np.int64(3))}
-    back = unpack(pack(x))
+    divisors = LossNormalizers(torch.tensor(2.0), torch.tensor(3.0))
+    step = Step(4, [[x]], divisors, {})
+    path = save_failed_step(training_config, torch.nn.Linear(1, 1), step, ["loss"], torch.zeros(1, 1))
+    read = load_failed_step(path).step
+    ((back,),) = read.micro_batches
     assert torch.equal(back["image"], x["image"])
     assert back["file_name"] == x["file_name"]
     instances = back["instances"]
@@ -127,9 +134,8 @@ def test_inputs_come_back_as_they_were() -> None:
     assert back["extra"][7] == (True, None, 3)
     np.testing.assert_array_equal(back["extra"]["array"], x["extra"]["array"])
     assert back["extra"]["array"].dtype == np.float32
-    divisors = LossNormalizers(torch.tensor(2.0), torch.tensor(3.0))
-    assert unpack(pack(divisors)) == divisors
-    assert pack(object) == str(object)
+    assert read.normalizers == divisors
+    assert back["foreign"] == [str(object), str(signal.SIGTERM)]
 
 
 def test_other_files_and_devices_are_refused(

@@ -16,7 +16,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from detr_d2.engine import DetrTrainer
-from detr_d2.engine.frozen import load_frozen_weights
+from detr_d2.engine.weights import load_frozen_weights
 
 from .helpers import add_masks
 

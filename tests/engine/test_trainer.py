@@ -174,7 +174,7 @@ def test_resuming_with_another_model_is_refused(training_config: CfgNode) -> Non
     cfg.SOLVER.MAX_ITER = 1
     train(cfg, [1.0])
     cfg.MODEL.DETR.ENC_LAYERS = 1
-    with pytest.raises(ValueError, match="cannot resume: .*parameter groups"):
+    with pytest.raises(ValueError, match="cannot resume: .*parameter group"):
         ScriptedTrainer(cfg).resume_or_load()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...classes import comparable, match_classes
 from ...errors import DataError
-from ..classes import match_classes
 from .findings import Report
 
 
@@ -16,9 +16,9 @@ def compare_classes(model: Report, reports: Sequence[Report]) -> None:
         model: of the data set that numbers the model's classes.
         reports: of the others; get the findings.
     """
-    ours = [name.strip().casefold() for name in model.classes]
+    ours = comparable(model.classes)
     for report in reports:
-        theirs = [name.strip().casefold() for name in report.classes]
+        theirs = comparable(report.classes)
         if not ours or not theirs:
             continue
         wanted = [i for i, name in enumerate(theirs) if i in report.used_classes or name in ours]

@@ -183,7 +183,7 @@ def test_weights_without_names_are_taken_in_the_data_set_s_order_and_this_is_sai
     model = build_model(evaluated)
     load_for_evaluation(evaluated, model)
     assert model.class_names is None
-    assert any(record.name == "detr_d2.engine.evaluation" for record in caplog.records)
+    assert any(record.name == "detr_d2.engine.weights" for record in caplog.records)
 
 
 def test_a_model_without_weights_is_evaluated_as_it_is(evaluated: CfgNode) -> None:

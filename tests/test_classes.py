@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detr_d2.data.classes import match_classes
+from detr_d2.classes import match_classes
 from detr_d2.errors import DataError
 
 
