@@ -12,7 +12,7 @@ import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
-from detr_d2.data import preflight
+from detr_d2.data.preflight import preflight
 from detr_d2.engine import DetrTrainer, argument_parser, launch, load_for_evaluation, setup
 
 

@@ -179,7 +179,8 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
     # Weight decay of normalisation layers; None decays them like all else, as in the published recipe.
     cfg.SOLVER.WEIGHT_DECAY_NORM = None
-    # Type of the automatic mixed precision (SOLVER.AMP.ENABLED): "bfloat16" or "float16" (CUDA only).
+    # Type of the automatic mixed precision (SOLVER.AMP.ENABLED): "bfloat16" or "float16" (CUDA only). A CPU
+    # without instructions for bfloat16 trains in float32, and says so.
     cfg.SOLVER.AMP.DTYPE = "bfloat16"
     # Each iteration sums the gradients of this many micro-batches; IMS_PER_BATCH is their sum.
     cfg.SOLVER.ACCUMULATION_STEPS = 1

@@ -2,17 +2,13 @@
 
 from ..errors import DataError
 from .augmentation import ResizeShortestEdgeTruncate, build_augmentation
-from .builtin import (
-    register_coco_json,
-    register_coco_panoptic_json,
-    register_configured,
-)
+from .builtin import register_configured
 from .conversion import panoptic_to_detection
 from .dataset_mapper import MAPPER_REGISTRY, DetrDatasetMapper
 from .loader import build_detr_test_loader, build_detr_train_loader
 from .panoptic_json import read_classes
 from .panoptic_mapper import DetrPanopticDatasetMapper
-from .preflight import load_dataset, preflight
+from .preflight import load_dataset
 
 __all__ = [
     "MAPPER_REGISTRY",
@@ -25,9 +21,6 @@ __all__ = [
     "build_detr_train_loader",
     "load_dataset",
     "panoptic_to_detection",
-    "preflight",
     "read_classes",
-    "register_coco_json",
-    "register_coco_panoptic_json",
     "register_configured",
 ]

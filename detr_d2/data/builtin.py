@@ -19,6 +19,10 @@ from .records import missing_annotations
 
 Records = list[dict[str, Any]]
 
+# Entries of DATASETS.COCO_JSON and DATASETS.COCO_PANOPTIC.
+_COCO_JSON = ("name", "annotation json", "image folder")
+_COCO_PANOPTIC = ("name", "panoptic json", "image folder", "folder of the segmentation maps")
+
 
 def datasets_root() -> str:
     """The folder of all built-in data sets: $DETECTRON2_DATASETS, or ``datasets``; ``~`` is expanded."""
@@ -31,39 +35,16 @@ def register_configured(cfg: CfgNode) -> None:
     A relative path is looked up from the working directory and, if there is nothing, below
     $DETECTRON2_DATASETS. Registering the same entry again does nothing.
 
+    The metadata of panoptic data sets are those of Detectron2's "standard" ones but for ``json_file``: there
+    are no instance annotations. The classes come with loading, or by :func:`~.panoptic_json.read_classes`.
+
     Raises:
         ConfigError: an entry has another form, or its name is registered with other files.
     """
-    register_coco_json(cfg)
-    register_coco_panoptic_json(cfg)
-
-
-def register_coco_json(cfg: CfgNode) -> None:
-    """Register the data sets of ``cfg.DATASETS.COCO_JSON``: (name, annotation json, image folder) each.
-
-    Paths and errors are those of :func:`register_configured`.
-    """
-    example = (
-        "(name, annotation json, image folder), for example [['my_train', 'my/train.json', 'my/images']]"
-    )
-    for name, json_file, image_root in _entries(cfg, "COCO_JSON", 3, example):
-        register_coco(name, json_file, image_root)
-
-
-def register_coco_panoptic_json(cfg: CfgNode) -> None:
-    """Register the data sets of ``cfg.DATASETS.COCO_PANOPTIC``.
-
-    Entries are (name, panoptic json, image folder, folder of the segmentation maps). Paths and errors are
-    those of :func:`register_configured`. The metadata are those of Detectron2's "standard" panoptic data
-    sets but for ``json_file``: there are no instance annotations. The classes come with loading, or by
-    :func:`~.panoptic_json.read_classes`.
-    """
-    example = (
-        "(name, panoptic json, image folder, folder of the segmentation maps), "
-        "for example [['my_train', 'my/train.json', 'my/images', 'my/maps']]"
-    )
-    for name, json_file, image_root, map_root in _entries(cfg, "COCO_PANOPTIC", 4, example):
-        register_coco_panoptic(name, json_file, image_root, map_root)
+    for entry in _entries(cfg, "COCO_JSON", _COCO_JSON):
+        register_coco(*entry)
+    for entry in _entries(cfg, "COCO_PANOPTIC", _COCO_PANOPTIC):
+        register_coco_panoptic(*entry)
 
 
 def register_coco(name: str, json_file: str, image_root: str, **metadata: Any) -> None:
@@ -109,7 +90,7 @@ def register_coco_panoptic(
     _register(name, panoptic_json, load, metadata)
 
 
-def _entries(cfg: CfgNode, key: str, length: int, example: str) -> list[list[str]]:
+def _entries(cfg: CfgNode, key: str, form: Sequence[str]) -> list[list[str]]:
     """The entries of a key of DATASETS, with their paths located.
 
     Raises:
@@ -118,9 +99,9 @@ def _entries(cfg: CfgNode, key: str, length: int, example: str) -> list[list[str
     entries = cfg.DATASETS[key]
     located = []
     for entry in entries if isinstance(entries, Sequence) and not isinstance(entries, str) else [entries]:
-        sound = isinstance(entry, Sequence) and not isinstance(entry, str) and len(entry) == length
+        sound = isinstance(entry, Sequence) and not isinstance(entry, str) and len(entry) == len(form)
         if not sound or not all(isinstance(part, str) and part for part in entry):
-            raise ConfigError(f"DATASETS.{key} must hold {example}; got {entry!r}")
+            raise ConfigError(f"DATASETS.{key} must be a list of [{', '.join(form)}]; got {entry!r}")
         located.append([entry[0], *(_locate(path) for path in entry[1:])])
     return located
 

@@ -1,7 +1,6 @@
 """From COCO's panoptic annotations to COCO's detection annotations of things and stuff."""
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,8 +35,12 @@ def panoptic_to_detection(panoptic_json: str, panoptic_root: str, masks: bool = 
     images = {image["id"]: image for image in content["images"]}
     annotations: list[dict[str, Any]] = []
     for annotation in content["annotations"]:
-        path = os.path.join(panoptic_root, annotation["file_name"])
-        for segment, box, mask in _segments(annotation, images[annotation["image_id"]], path):
+        path, image = os.path.join(panoptic_root, annotation["file_name"]), images[annotation["image_id"]]
+        segments = annotation["segments_info"]
+        ids = [segment["id"] for segment in segments]
+        segment_masks = read_segment_masks(path, ids, image["height"], image["width"])
+        boxes = boxes_of_masks(segment_masks).astype(int).tolist()
+        for segment, box, mask in zip(segments, boxes, segment_masks, strict=True):
             made = {
                 "id": len(annotations) + 1,
                 "image_id": annotation["image_id"],
@@ -55,13 +58,3 @@ def panoptic_to_detection(panoptic_json: str, panoptic_root: str, masks: bool = 
         **{key: content[key] for key in ("info", "licenses", "images", "categories") if key in content},
         "annotations": annotations,
     }
-
-
-def _segments(
-    annotation: dict[str, Any], image: dict[str, Any], path: str
-) -> Iterator[tuple[dict[str, Any], list[int], np.ndarray]]:
-    """The segments of an image with their boxes, (x0, y0, x1, y1), and (H, W) bool masks."""
-    segments = annotation["segments_info"]
-    ids = [segment["id"] for segment in segments]
-    masks = read_segment_masks(path, ids, image["height"], image["width"])
-    return zip(segments, boxes_of_masks(masks).astype(int).tolist(), masks, strict=True)

@@ -16,9 +16,9 @@ from fvcore.common.registry import Registry
 from ..errors import ConfigError, DataError
 from .augmentation import build_augmentation
 from .images import MAX_PIXELS, ReadingOptions, read_image, reading_options
-from .masks import Faults, rasterise, segmentation_faults, transform_masks
+from .masks import rasterise, segmentation_faults, transform_masks
 from .pixels import FULL_WHITE
-from .records import corners, has_area
+from .records import corners
 
 MAPPER_REGISTRY = Registry("MAPPER")
 MAPPER_REGISTRY.__doc__ = """
@@ -138,60 +138,32 @@ class DetrDatasetMapper:
                 f"The record of {record['file_name']} has no 'annotations', which training needs (an image "
                 f"without objects has an empty list). {hint}"
             )
-        annotations = record["annotations"]
-        used = [
-            number
-            for number, annotation in enumerate(annotations)
-            if not annotation.get("iscrowd", 0) and has_area(annotation)
-        ]
+        objects = []
+        for number, annotation in enumerate(record["annotations"]):
+            if not annotation.get("iscrowd", 0):
+                x0, y0, x1, y1 = box = corners(annotation)
+                if x1 > x0 and y1 > y0:
+                    objects.append((number, annotation, box))
         masks = None
-        if self.masks:
-            used = [number for number in used if _has_mask(record, number, height, width)]
-            masks = np.zeros((len(used), height, width), dtype=bool)
-            for mask, number in zip(masks, used, strict=True):
-                mask[:] = _read_mask(record, number, height, width)
-        objects = [annotations[number] for number in used]
-        boxes = np.array([corners(annotation) for annotation in objects], dtype=np.float64)
-        return Objects(boxes.reshape(-1, 4), [annotation["category_id"] for annotation in objects], masks)
+        if self.masks:  # those that stay empty leave with their objects
+            masks = np.zeros((len(objects), height, width), dtype=bool)
+            for mask, (number, annotation, _) in zip(masks, objects, strict=True):
+                where = f"Image {record['file_name']}, annotation {number} (counted from 0)"
+                mask[:] = _read_mask(annotation.get("segmentation"), height, width, where)
+        boxes = np.array([box for _, _, box in objects], dtype=np.float64).reshape(-1, 4)
+        return Objects(boxes, [annotation["category_id"] for _, annotation, _ in objects], masks)
 
 
-def _has_mask(record: dict[str, Any], number: int, height: int, width: int) -> bool:
-    """Whether an annotation has a usable mask; says once that one has not, or not all of it."""
-    faults = Faults("it has no 'segmentation'", unusable=True)
-    if "segmentation" in record["annotations"][number]:
-        faults = segmentation_faults(record["annotations"][number]["segmentation"], height, width)
-    if faults.unusable:
-        log_first_n(
-            logging.WARNING,
-            f"{_where(record, number)}: {faults.why}, so the object is left out. This is said once.",
-            n=1,
-            name=__name__,
-        )
-    elif faults.bad_parts:
-        log_first_n(
-            logging.WARNING,
-            f"{_where(record, number)}: {faults.why}, so the mask lacks that part. This is said once.",
-            n=1,
-            name=__name__,
-        )
-    return not faults.unusable
-
-
-def _read_mask(record: dict[str, Any], number: int, height: int, width: int) -> np.ndarray:
-    """The (height, width) bool mask of an annotation that has a usable one."""
-    mask = rasterise(record["annotations"][number]["segmentation"], height, width)
-    if not mask.any():
-        log_first_n(
-            logging.WARNING,
-            f"{_where(record, number)}: its mask covers no pixel, so it is left out. This is said once.",
-            n=1,
-            name=__name__,
-        )
+def _read_mask(segmentation: Any, height: int, width: int, where: str) -> np.ndarray | bool:
+    """The (height, width) bool mask of an annotation, or False where none can be used; says a fault."""
+    faults = segmentation_faults(segmentation, height, width)
+    mask = False if faults.unusable else rasterise(segmentation, height, width)
+    why = faults.why or ("" if np.any(mask) else "its mask covers no pixel")
+    if why:
+        left_out = "that part of its mask" if np.any(mask) else "the object"
+        text = f"{where}: {why}, so {left_out} is left out. Such faults are said once."
+        log_first_n(logging.WARNING, text, n=1, name=__name__)
     return mask
-
-
-def _where(record: dict[str, Any], number: int) -> str:
-    return f"Image {record['file_name']}, annotation {number} (counted from 0)"
 
 
 def augment_objects(objects: Objects, transforms: T.TransformList, image_size: tuple[int, int]) -> Instances:

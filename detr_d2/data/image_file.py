@@ -19,12 +19,11 @@ _CHEAP_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM")
 
 
 @contextmanager
-def open_image(
-    file_name: str, what: str = "Image file", max_pixels: int = MAX_PIXELS
-) -> Iterator[Image.Image]:
-    """Give the decoded Pillow image of a file, of the mode that Pillow finds: nothing is converted or turned.
+def open_header(file_name: str, what: str, max_pixels: int) -> Iterator[Any]:
+    """Give the Pillow image of a file, with its size checked but not decoded yet: see :func:`load`.
 
-    (But Pillow itself turns TIFF files.) What the ``with`` block raises passes as it is.
+    It has the mode that Pillow finds: nothing is converted or turned. What the ``with`` block raises passes
+    as it is.
 
     Args:
         file_name: path or URI.
@@ -33,18 +32,7 @@ def open_image(
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it cannot be decoded, or is too large.
-    """
-    with open_header(file_name, what, max_pixels) as image:
-        load(image, file_name, what, max_pixels)
-        yield image
-
-
-@contextmanager
-def open_header(file_name: str, what: str, max_pixels: int) -> Iterator[Any]:
-    """Give the Pillow image of a file, with its size checked but not decoded yet: see :func:`load`.
-
-    Arguments and errors are those of :func:`open_image`.
+        DataError: it is no image, or too large.
     """
     with pixel_limit(max_pixels), _open_file(file_name, what) as file:
         try:
@@ -67,12 +55,8 @@ def _open_file(file_name: str, what: str) -> Iterator[IO[bytes]]:
         file = PathManager.open(file_name, "rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{what} {file_name} does not exist.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{what} {file_name} is a folder. Name an image file.") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise DataError(
-            f"{what} {file_name!r} cannot be opened ({error}). Correct its name or rights."
-        ) from error
+    except (OSError, ValueError) as error:  # a folder, no rights, or a name that no file can have
+        raise DataError(f"{what} {file_name!r} cannot be opened ({error}). Correct it.") from error
     with file:
         yield file
 
@@ -107,7 +91,7 @@ def _too_large(file_name: str, what: str, size: str, max_pixels: int) -> DataErr
 
 def _size_in_words(file: IO[bytes]) -> str:
     """Width x height of an image that is beyond Pillow's limit, where that can be found out safely."""
-    with pixel_limit(None):
+    with pixel_limit(sys.maxsize):
         try:
             image = Image.open(file, formats=_CHEAP_FORMATS)
         except Exception:
@@ -115,43 +99,31 @@ def _size_in_words(file: IO[bytes]) -> str:
     return f"{image.width} x {image.height}"
 
 
-class _PillowLimit:
-    """Pillow's one limit for the whole process, lent to the calls that are under way in all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lent: list[int] = []
-        self._before: int | None = None
-
-    def take(self, max_pixels: int) -> None:
-        with self._lock:
-            if not self._lent:
-                self._before = Image.MAX_IMAGE_PIXELS
-            self._lent.append(max_pixels)
-            self._set()
-
-    def give_back(self, max_pixels: int) -> None:
-        with self._lock:
-            self._lent.remove(max_pixels)
-            self._set()
-
-    def _set(self) -> None:
-        # Pillow warns beyond its number, and refuses beyond twice that.
-        Image.MAX_IMAGE_PIXELS = -(-max(self._lent) // 2) if self._lent else self._before
-
-
-_pillow = _PillowLimit()
+# Pillow has one limit for the whole process: it is lent to the calls that are under way in all threads.
+_lock = threading.Lock()
+_lent: list[int] = []
+_before: list[int | None] = []
 
 
 @contextmanager
-def pixel_limit(max_pixels: int | None) -> Iterator[None]:
-    """Let Pillow open images of up to ``max_pixels`` (None: of any size) meanwhile, whatever its own limit.
+def pixel_limit(max_pixels: int) -> Iterator[None]:
+    """Let Pillow open images of up to ``max_pixels`` meanwhile, whatever its own limit.
 
     May be nested and used in several threads: the largest limit counts, and the last to leave restores it.
     """
-    lent = sys.maxsize if max_pixels is None else max_pixels
-    _pillow.take(lent)
+    with _lock:
+        if not _lent:
+            _before[:] = [Image.MAX_IMAGE_PIXELS]
+        _lent.append(max_pixels)
+        _set_limit()
     try:
         yield
     finally:
-        _pillow.give_back(lent)
+        with _lock:
+            _lent.remove(max_pixels)
+            _set_limit()
+
+
+def _set_limit() -> None:
+    # Pillow warns beyond its number, and refuses beyond twice that.
+    Image.MAX_IMAGE_PIXELS = -(-max(_lent) // 2) if _lent else _before[0]

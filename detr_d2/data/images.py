@@ -8,20 +8,8 @@ from detectron2.config import CfgNode
 from PIL import Image
 
 from ..errors import ConfigError
-from .image_file import MAX_PIXELS, load, open_header, open_image, pixel_limit
+from .image_file import MAX_PIXELS, load, open_header
 from .pixels import FULL_WHITE, write_rgb
-
-__all__ = [
-    "MAX_PIXELS",
-    "ImageHeader",
-    "ReadingOptions",
-    "image_header",
-    "open_image",
-    "pixel_limit",
-    "read_image",
-    "reading_options",
-    "upright",
-]
 
 _ORIENTATION = 0x0112  # EXIF tag
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
@@ -95,7 +83,7 @@ def read_image(
         white_level: ``INPUT.WHITE_LEVEL``, the value of 16-bit images that becomes 255.
 
     Returns:
-        (H, W, 3) uint8; BGR is a view.
+        (H, W, 3) uint8; where the image was turned, or for BGR, a view.
 
     Raises:
         MissingFileError: there is no such file.
@@ -107,13 +95,9 @@ def read_image(
     with open_header(file_name, what, max_pixels) as image:
         stored_as = _stored_as(image)
         load(image, file_name, what, max_pixels)
-        # Pillow turns TIFF files when it decodes them, some versions without deleting the entry.
-        swapped, rows, columns = _UPRIGHT[1 if image.format == "TIFF" else _orientation(image)]
-        width, height = image.size
-        pixels = np.empty((width, height, 3) if swapped else (height, width, 3), dtype=np.uint8)
-        # What is written to the stored image's rows and columns lands upright in `pixels`.
-        stored = (pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns]
+        stored = np.empty((image.height, image.width, 3), dtype=np.uint8)
         write_rgb(image, stored_as, stored, f"{what} {file_name}", white_level)
+        pixels = upright(stored, image)
     return pixels[..., ::-1] if image_format == "BGR" else pixels
 
 
@@ -153,7 +137,8 @@ def _orientation(image: Image.Image) -> int:
 
 def upright(stored: np.ndarray, image: Image.Image) -> np.ndarray:
     """Pixels (h, w, ...) as a decoded image stores them, turned as its EXIF entry says: (H, W, ...)."""
-    swapped, rows, columns = _UPRIGHT[_orientation(image)]
+    # Pillow turns TIFF files when it decodes them, some versions without deleting the entry.
+    swapped, rows, columns = _UPRIGHT[1 if image.format == "TIFF" else _orientation(image)]
     turned = stored[::rows, ::columns]
     return turned.swapaxes(0, 1) if swapped else turned
 

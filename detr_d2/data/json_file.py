@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,23 +25,24 @@ def without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def read_json(json_file: str) -> Any:
+def read_json(json_file: str, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """What a json file holds.
+
+    Args:
+        json_file: path or URI.
+        object_hook: gives what takes the place of each object, as of :func:`json.load`.
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it is no text, or no json.
+        DataError: it is no json.
     """
     try:
         with without_garbage_collection(), named(json_file), PathManager.open(json_file) as file:
-            return json.load(file)
+            return json.load(file, object_hook=object_hook)
     except UserError:
         raise
-    except UnicodeDecodeError as error:
-        raise DataError(f"{json_file} is not a text file ({error}).") from error
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{json_file} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}."
-        ) from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
-        raise DataError(f"{json_file} is not valid JSON: {error}.") from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also of other encodings, or endless nesting
+        raise DataError(f"{json_file} is not valid JSON in UTF-8: {error}.") from error

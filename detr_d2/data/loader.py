@@ -3,7 +3,7 @@
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MetadataCatalog
-from detectron2.data.build import print_instances_class_histogram
+from detectron2.data.build import print_instances_class_histogram, trivial_batch_collator
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
@@ -250,16 +250,11 @@ def _worker_options(num_workers: int) -> dict[str, Any]:
     which would otherwise come from, and change, the process's random state."""
     return {
         "num_workers": num_workers,
-        "collate_fn": _as_list,
+        "collate_fn": trivial_batch_collator,  # the model pads images of different sizes
         "worker_init_fn": _one_thread,
         "persistent_workers": num_workers > 0,
         "generator": torch.Generator().manual_seed(0),
     }
-
-
-def _as_list(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Batches are lists: images of different sizes are padded by the model."""
-    return list(batch)
 
 
 def _one_thread(worker_id: int) -> None:

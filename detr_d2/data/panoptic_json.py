@@ -10,7 +10,7 @@ from detectron2.utils.file_io import PathManager
 from ..errors import DataError
 from .json_file import read_json
 from .panoptic_classes import panoptic_classes
-from .preflight.findings import Report
+from .preflight.findings import Report, stop_at_errors
 from .preflight.panoptic import look_at_panoptic_json
 
 Records = list[dict[str, Any]]
@@ -73,8 +73,8 @@ def read_panoptic_json(json_file: str) -> dict[str, Any]:
     """
     content = read_json(json_file)
     report = Report(json_file)
-    if not look_at_panoptic_json(report, content):
-        raise DataError(f"{json_file}: {report.errors[0].sentence()}")
+    look_at_panoptic_json(report, content)
+    stop_at_errors([report])
     for image in content["images"]:
         for key in ("id", "height", "width"):
             image[key] = _plain(image[key])

@@ -27,14 +27,12 @@ def load_records(name: str) -> Records:
         DataError: no such data set, or a file that it is loaded from does not exist.
     """
     check_name(name)
+    file = annotation_file(name)
+    if file and not PathManager.isfile(file):
+        remedy = missing_annotations(file, name)
+        raise DataError(f"Data set {name!r}: {file} does not exist. {remedy}")
     try:
         records: Records = DatasetCatalog.get(name)
-    except FileNotFoundError as error:
-        file = annotation_file(name)
-        if not file or "://" in file or os.path.exists(file):
-            raise  # a bug of a function that loads something else
-        remedy = missing_annotations(file, name)
-        raise DataError(f"Data set {name!r}: {file} does not exist. {remedy}") from error
     except AssertionError as error:
         if not MetadataCatalog.get(name).get("panoptic_json", None):
             raise
@@ -139,9 +137,3 @@ def corners(annotation: dict[str, Any]) -> tuple[float, float, float, float]:
         x, y, width, height = annotation["bbox"]
         return x, y, x + width, y + height
     return BoxMode.convert(tuple(annotation["bbox"]), annotation["bbox_mode"], BoxMode.XYXY_ABS)
-
-
-def has_area(annotation: dict[str, Any]) -> bool:
-    """Whether an annotation's box has a positive width and height."""
-    x0, y0, x1, y1 = corners(annotation)
-    return x1 > x0 and y1 > y0

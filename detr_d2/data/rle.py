@@ -23,9 +23,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+_INTEGERS = (int, np.integer)
+
+
 def is_integer(value: Any) -> bool:
     """Whether a value is a whole number by its type, which bool is not meant to be."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return isinstance(value, _INTEGERS) and not isinstance(value, bool)
 
 
 def run_lengths(rle: Mapping[str, Any], height: int, width: int) -> np.ndarray:

@@ -37,25 +37,20 @@ def _opened(file_name: str) -> Iterator[Image.Image]:
         DataError: it cannot be decoded, or has no exact colours of 8 bits a channel.
     """
     with open_header(file_name, _WHAT, MAX_PIXELS) as image:
-        _check_format(file_name, image)
+        has = ""
+        # Pillow calls colours of 16 bits RGB too, and would drop the lower ones.
+        if ";16" in str(getattr(image, "tile", "")) or image.mode.startswith(("I", "F")):
+            has = "16 or more bits a channel, as some tools write ids"
+        elif image.format in _LOSSY:
+            has = "the format JPEG, which does not keep colours exactly"
+        elif image.mode not in _COLOURS:
+            has = f"colours of the kind {image.mode}"
+        if has:
+            raise DataError(
+                f"{_WHAT} {file_name} has {has}, but must be a png file of 8-bit RGB colours: write the "
+                "segment ids anew, each as the colour R + 256 G + 256^2 B."
+            )
         yield image
-
-
-def _check_format(file_name: str, image: Image.Image) -> None:
-    # Pillow calls colours of 16 bits RGB too, and would drop the lower ones.
-    deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-    if deep or image.mode.startswith(("I", "F")):
-        has = "16 or more bits a channel, as some tools write ids"
-    elif image.format in _LOSSY:
-        has = "the format JPEG, which does not keep colours exactly"
-    elif image.mode not in _COLOURS:
-        has = f"colours of the kind {image.mode}"
-    else:
-        return
-    raise DataError(
-        f"Segmentation map {file_name} has {has}, but must be a png file of 8-bit RGB colours: write the "
-        "segment ids anew, each as the colour R + 256 G + 256^2 B."
-    )
 
 
 def _ids(image: Image.Image, file_name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from ..data import preflight
+from ..data.preflight import preflight
 from ..errors import ConfigError
 from ..evaluation.build import evaluator_builder
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from detr_d2.checkpoint import DetrCheckpointer
 from detr_d2.checkpoint.convert import from_detr_d2
-from detr_d2.data import register_coco_json
+from detr_d2.data import register_configured
 from detr_d2.engine import DetrTrainer, argument_parser, launch
 from detr_d2.tools.convert_checkpoint import convert_file
 
@@ -87,7 +87,7 @@ def test_a_trainer_starts_classes_from_those_of_the_same_name(
 ) -> None:
     """Its data set's names are in a json file that nothing has read yet."""
     cfg = write_dataset(tmp_path)
-    register_coco_json(cfg)
+    register_configured(cfg)
     file = build_model(config(cfg, NUM_CLASSES=2)).state_dict()
     names = {"thing_classes": ["class3", "lorry"]}
     torch.save({"model": file, "metadata": names}, tmp_path / "weights.pth")

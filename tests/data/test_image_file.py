@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 from PIL import Image
 
-from detr_d2.data.image_file import MAX_PIXELS, open_image, pixel_limit
+from detr_d2.data.image_file import MAX_PIXELS, open_header, pixel_limit
 from detr_d2.data.images import ImageHeader, image_header, read_image
 from detr_d2.errors import DataError, MissingFileError
 from tests.image_files import write_png
@@ -115,18 +115,21 @@ def test_whatever_pillow_raises_is_the_files_fault(tmp_path, noise, monkeypatch,
 def test_a_bug_of_the_user_of_an_image_keeps_its_class(tmp_path, noise):
     path = write_png(tmp_path / "a.png", noise)
     for error in (KeyError("bug"), OSError("bug"), Image.DecompressionBombError("bug")):
-        with pytest.raises(type(error)) as caught, open_image(str(path)):
+        with pytest.raises(type(error)) as caught, open_header(str(path), "Map", 40):
             raise error
         assert caught.value is error
 
 
-def test_the_decoded_image_of_a_file_keeps_its_mode(tmp_path):
+def test_the_image_of_a_file_keeps_its_mode(tmp_path):
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.save(tmp_path / "a.png")
-    with open_image(str(tmp_path / "a.png"), "Map") as image:
+    with open_header(str(tmp_path / "a.png"), "Map", 2) as image:
         assert (image.mode, image.size) == ("P", (2, 1))
-    with pytest.raises(MissingFileError, match=r"^Map .*b\.png"), open_image(str(tmp_path / "b.png"), "Map"):
+    with (
+        pytest.raises(MissingFileError, match=r"^Map .*b\.png"),
+        open_header(str(tmp_path / "b.png"), "Map", 2),
+    ):
         pass
 
 

@@ -11,7 +11,7 @@ from detectron2.data.datasets import register_coco_instances
 from detectron2.data.datasets.builtin_meta import _get_builtin_metadata
 from PIL import Image
 
-from detr_d2.data import build_detr_test_loader, build_detr_train_loader, load_dataset, register_coco_json
+from detr_d2.data import build_detr_test_loader, build_detr_train_loader, load_dataset, register_configured
 from detr_d2.data.augmentation import truncated_size
 
 ROOT = os.environ.get("DETECTRON2_DATASETS", "")
@@ -64,7 +64,7 @@ def test_panoptic_coco_is_loaded_by_name(data_config, split):
 def test_blood_cells_are_read_from_their_own_json(data_config, catalog):
     root = root_with("bccd", "train.json") / "bccd"
     data_config.DATASETS.COCO_JSON = [["cells", str(root / "train.json"), str(root / "images")]]
-    register_coco_json(data_config)
+    register_configured(data_config)
     assert {a["category_id"] for record in load_dataset("cells") for a in record["annotations"]} == {0, 1, 2}
     data_config.DATASETS.TRAIN = ("cells",)
     batch = next(iter(build_detr_train_loader(data_config)))

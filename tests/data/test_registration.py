@@ -13,8 +13,6 @@ from detr_d2.data import (
     build_detr_train_loader,
     load_dataset,
     read_classes,
-    register_coco_json,
-    register_coco_panoptic_json,
     register_configured,
 )
 from detr_d2.data.builtin import datasets_root
@@ -32,8 +30,8 @@ def test_root_follows_the_environment_and_expands_the_home_folder(monkeypatch):
 def test_coco_json_files_are_registered_from_the_config(data_config, coco_folder, catalog):
     entry = ["cups", str(coco_folder / "train.json"), str(coco_folder / "images")]
     data_config.DATASETS.COCO_JSON = [entry]
-    register_coco_json(data_config)
-    register_coco_json(data_config)
+    register_configured(data_config)
+    register_configured(data_config)
     records = load_dataset("cups")
     assert [record["annotations"][0]["category_id"] for record in records] == [0, 1]
     assert MetadataCatalog.get("cups").thing_classes == ["cup", "jug"]
@@ -41,7 +39,7 @@ def test_coco_json_files_are_registered_from_the_config(data_config, coco_folder
 
     data_config.DATASETS.COCO_JSON = [["cups", "other.json", str(coco_folder / "images")]]
     with pytest.raises(ValueError, match="'cups' is registered already"):
-        register_coco_json(data_config)
+        register_configured(data_config)
 
 
 def test_relative_paths_are_found_below_the_folder_of_all_data_sets(
@@ -49,7 +47,7 @@ def test_relative_paths_are_found_below_the_folder_of_all_data_sets(
 ):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(coco_folder))
     data_config.DATASETS.COCO_JSON = [["below", "train.json", "images"]]
-    register_coco_json(data_config)
+    register_configured(data_config)
     assert MetadataCatalog.get("below").json_file == str(coco_folder / "train.json")
     assert len(load_dataset("below")) == 2
 
@@ -67,7 +65,7 @@ def test_annotations_that_are_not_there_are_named(data_config, catalog):
 def test_a_malformed_entry_names_the_key(data_config, entry):
     data_config.DATASETS.COCO_JSON = [entry]
     with pytest.raises(ValueError, match=r"DATASETS\.COCO_JSON"):
-        register_coco_json(data_config)
+        register_configured(data_config)
 
 
 def panoptic_entry(name, folder):
@@ -88,7 +86,7 @@ def test_one_call_registers_the_data_sets_of_both_keys(data_config, coco_folder,
 
 def test_own_panoptic_sets_have_the_metadata_of_detectron2s_own(data_config, panoptic_folder, catalog):
     data_config.DATASETS.COCO_PANOPTIC = [panoptic_entry("segments", panoptic_folder)]
-    register_coco_panoptic_json(data_config)
+    register_configured(data_config)
     load_dataset("segments")
     ours = MetadataCatalog.get("segments").as_dict()
     theirs = MetadataCatalog.get("coco_2017_val_panoptic").as_dict()

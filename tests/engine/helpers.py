@@ -17,7 +17,7 @@ import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
 # isort: split
 from detectron2.config import CfgNode
 
-from detr_d2.data import register_coco_json
+from detr_d2.data import register_configured
 
 from ..conftest import make_mask_config, make_tiny_config
 
@@ -89,7 +89,7 @@ def load_written_config(file: str) -> CfgNode:
     """A config that a test dumped to a file, with its data sets registered."""
     cfg = make_tiny_config()
     cfg.merge_from_file(file)
-    register_coco_json(cfg)
+    register_configured(cfg)
     return cfg
 
 

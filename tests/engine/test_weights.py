@@ -20,7 +20,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
-from detr_d2.data import preflight, register_coco_json
+from detr_d2.data import register_configured
+from detr_d2.data.preflight import preflight
 from detr_d2.engine import DetrTrainer, load_for_evaluation
 from detr_d2.errors import CheckpointError, DataError
 
@@ -36,7 +37,7 @@ def evaluated(training_config: CfgNode, tmp_path: Path) -> Iterator[CfgNode]:
     val = f"val_{tmp_path.name}"
     cfg.DATASETS.COCO_JSON = ((name, file, images), (val, str(tmp_path / "val.json"), images))
     cfg.DATASETS.TEST = (val,)
-    register_coco_json(cfg)
+    register_configured(cfg)
     yield cfg
     DatasetCatalog.remove(val)
     MetadataCatalog.pop(val, None)

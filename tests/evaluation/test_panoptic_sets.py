@@ -19,7 +19,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluators
 
-from detr_d2.data import panoptic_to_detection, preflight
+from detr_d2.data import panoptic_to_detection
+from detr_d2.data.preflight import preflight
 from detr_d2.data.segment_map import read_segment_ids
 from detr_d2.errors import DataError
 from detr_d2.evaluation import PanopticEvaluator, ThingsEvaluator, build_evaluator

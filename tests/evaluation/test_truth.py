@@ -20,7 +20,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 
-from detr_d2.data import preflight
+from detr_d2.data.preflight import preflight
 from detr_d2.evaluation import ThingsEvaluator
 from detr_d2.evaluation.ground_truth import load_ground_truth
 

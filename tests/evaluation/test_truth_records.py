@@ -20,7 +20,7 @@ import detr_d2  # noqa: F401  comes before detectron2
 from detectron2.config import CfgNode
 from detectron2.structures import BoxMode
 
-from detr_d2.data import preflight
+from detr_d2.data.preflight import preflight
 from detr_d2.errors import DataError
 from detr_d2.evaluation import ThingsEvaluator
 

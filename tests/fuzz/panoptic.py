@@ -23,8 +23,8 @@ import detr_d2
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from detr_d2.data import DetrPanopticDatasetMapper, load_dataset, preflight, register_configured
-from detr_d2.data.preflight import Needs, examine
+from detr_d2.data import DetrPanopticDatasetMapper, load_dataset, register_configured
+from detr_d2.data.preflight import Needs, examine, preflight
 from detr_d2.data.segment_map import read_segment_ids
 from detr_d2.errors import UserError
 from detr_d2.evaluation import PanopticEvaluator

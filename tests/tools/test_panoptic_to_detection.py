@@ -15,7 +15,7 @@ from detr_d2.data import (
     DetrPanopticDatasetMapper,
     load_dataset,
     panoptic_to_detection,
-    register_coco_json,
+    register_configured,
 )
 from detr_d2.shapes import ShapesConfig, ShapesSize, register_shapes, write_shapes
 from detr_d2.tools.panoptic_to_detection import main
@@ -81,7 +81,7 @@ def test_the_command_writes_a_data_set_with_the_targets_of_the_panoptic_one(
     assert "annotations of 8 images and 6 categories" in capsys.readouterr().out
     entry = ["converted_things_and_stuff", str(output), str(tmp_path / "shapes" / "train")]
     tiny_config.DATASETS.COCO_JSON = [entry]
-    register_coco_json(tiny_config)
+    register_configured(tiny_config)
     tiny_config.MODEL.MASK_ON = True
     tiny_config.INPUT.MIN_SIZE_TRAIN = (96, 128)
     panoptic_records = load_dataset("converted_train_panoptic")

@@ -107,9 +107,10 @@ def look_at_counts(
     owners, classes = columns.owners[~columns.crowd], columns.classes[~columns.crowd]
     per_image = np.bincount(owners, minlength=len(columns.files))
     # AP's limit is for each class of an image.
-    of_a_class, counts = np.unique(np.stack([owners, classes]), axis=1, return_counts=True)
+    classes_in_all = int(columns.classes.max()) + 1
+    of_a_class, counts = np.unique(owners * classes_in_all + classes, return_counts=True)
     per_class = np.zeros_like(per_image)
-    np.maximum.at(per_class, of_a_class[0], counts)
+    np.maximum.at(per_class, of_a_class // classes_in_all, counts)
     for kind, numbers, limit in (
         ("more-than-queries", per_image, num_queries),
         ("more-than-detections", per_class, num_detections),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from detectron2.utils.file_io import PathManager
@@ -17,9 +18,11 @@ from .findings import Report
 
 # Of larger data sets so many images are looked into, evenly spread: some seconds of reading.
 MOST_HEADERS = 10_000
-_THREADS = 8
 # Files that a thread takes at a time: handing each out by itself would take as long as reading it.
-_AT_ONCE = 50
+_AT_ONCE = 20
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def missing_files(files: Iterable[str]) -> list[str]:
@@ -44,10 +47,9 @@ def missing_files(files: Iterable[str]) -> list[str]:
         missing.extend(os.path.join(folder, name) for name in names if name not in present)
     if remote:
         asked = [remote[position] for position in spread(len(remote), MOST_HEADERS)]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            missing.extend(
-                f for f, there in zip(asked, pool.map(PathManager.exists, asked), strict=True) if not there
-            )
+        missing.extend(
+            f for f, there in zip(asked, in_threads(PathManager.exists, asked), strict=True) if not there
+        )
     return missing
 
 
@@ -79,23 +81,28 @@ def look_at_images(
     local = present_files(report, files, "missing-image", root)
     chosen = [local[position] for position in spread(len(local), MOST_HEADERS)]
     report.headers, report.sampled = len(chosen), len(chosen) < len(local)
-    parts = [chosen[start : start + _AT_ONCE] for start in range(0, len(chosen), _AT_ONCE)]
-    read = partial(_headers, max_pixels=max_pixels)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        headers = chain.from_iterable(pool.map(read, [[files[i] for i in part] for part in parts]))
-        for position, header in zip(chosen, headers, strict=True):
-            _compare(report, files[position], header, *sizes[position].tolist())
+    read = partial(image_header, max_pixels=max_pixels)
+    for position, header in zip(chosen, in_threads(read, [files[i] for i in chosen]), strict=True):
+        _compare(report, files[position], header, *sizes[position].tolist())
 
 
-def _headers(files: Sequence[str], max_pixels: int) -> list[ImageHeader | UserError]:
-    """Of each file its header, or why it has none."""
-    found: list[ImageHeader | UserError] = []
-    for file in files:
-        try:
-            found.append(image_header(file, max_pixels))
-        except UserError as error:
-            found.append(error)
-    return found
+def in_threads(
+    read: Callable[[Item], Result], items: Sequence[Item], threads: int = 8
+) -> list[Result | UserError]:
+    """What a function makes of each item, or its UserError."""
+
+    def read_part(part: Sequence[Item]) -> list[Result | UserError]:
+        found: list[Result | UserError] = []
+        for item in part:
+            try:
+                found.append(read(item))
+            except UserError as error:
+                found.append(error)
+        return found
+
+    parts = [items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(chain.from_iterable(pool.map(read_part, parts)))
 
 
 def _compare(report: Report, file: str, header: ImageHeader | UserError, width: float, height: float) -> None:

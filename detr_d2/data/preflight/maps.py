@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from ...errors import UserError
 from ..segment_map import read_listed_ids, segment_map_size
-from .files import MOST_HEADERS, present_files, spread
+from .files import MOST_HEADERS, in_threads, present_files, spread
 from .findings import Report
 
 # Of so many maps the pixels are compared with the listed segments: enough to find, in a second, what is
 # wrong with all maps of a data set. The others are compared when the mapper reads them.
 MOST_MAPS = 100
 # Each thread holds a decoded map.
-_HEADER_THREADS, _PIXEL_THREADS = 8, 4
+_PIXEL_THREADS = 4
 
 
 def look_at_maps(
@@ -37,8 +36,7 @@ def look_at_maps(
     """
     local = present_files(report, files, "missing-map", root)
     chosen = [local[position] for position in spread(len(local), MOST_HEADERS)]
-    with ThreadPoolExecutor(_HEADER_THREADS) as pool:
-        headers = list(pool.map(_size, [files[position] for position in chosen]))
+    headers = in_threads(segment_map_size, [files[position] for position in chosen])
     sound = []
     for position, header in zip(chosen, headers, strict=True):
         width, height = sizes[position].tolist()
@@ -54,24 +52,12 @@ def look_at_maps(
             sound.append(position)
     read = [sound[position] for position in spread(len(sound), MOST_MAPS)]
 
-    def problem_of(position: int) -> UserError | None:
-        width, height = sizes[position].tolist()
-        try:
-            read_listed_ids(files[position], ids_of(position), int(height), int(width))
-        except UserError as error:
-            return error
-        return None
+    def compare(position: int) -> None:
+        width, height = sizes[position].astype(int).tolist()
+        read_listed_ids(files[position], ids_of(position), height, width)
 
-    with ThreadPoolExecutor(_PIXEL_THREADS) as pool:
-        for problem in pool.map(problem_of, read):
-            if problem is not None:
-                report.add("map-ids", str(problem).rstrip("."))
+    for problem in in_threads(compare, read, _PIXEL_THREADS):
+        if problem is not None:
+            report.add("map-ids", str(problem).rstrip("."))
     if 0 < len(read) < len(files):
         report.add("maps-sampled", f"{len(read)} of {len(files)}", len(read))
-
-
-def _size(file: str) -> tuple[int, int] | UserError:
-    try:
-        return segment_map_size(file)
-    except UserError as error:
-        return error

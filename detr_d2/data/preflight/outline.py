@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from .findings import Report
 
 # No image is larger; beyond it coordinates are no pixels.
 MOST_PIXELS = 1e9
+
+# What to call an object, or another record, by its position.
+Where = Callable[[int], str]
 
 _KINDS = {"images": "image", "categories": "category", "annotations": "annotation"}
 
@@ -57,9 +61,12 @@ def id_type(value: Any) -> str:
 def look_at_ids(report: Report, records: list[dict[str, Any]], key: str) -> dict[Any, int]:
     """The records' positions by their ids; what cannot be an id, and ids that are not unique, are errors."""
     ids = [record["id"] for record in records]
-    if set(map(type, ids)) in ({int}, {str}) and len(set(ids)) == len(ids):
-        return dict(zip(ids, range(len(ids)), strict=True))
     positions: dict[Any, int] = {}
+    if set(map(type, ids)) in ({int}, {str}):
+        positions.update(zip(ids, range(len(ids)), strict=True))
+        if len(positions) == len(ids):
+            return positions
+        positions.clear()
     types: dict[str, Any] = {}
     for position, number in enumerate(ids):
         this = id_type(number)
@@ -78,6 +85,43 @@ def look_at_ids(report: Report, records: list[dict[str, Any]], key: str) -> dict
         both = " and ".join(f"{value!r:.40}" for value in types.values())
         report.add("mixed-ids", f"{key!r} have the ids {both}")
     return positions
+
+
+def look_at_references(
+    report: Report, values: Sequence[Any], key: str, known: Mapping[Any, int], where: Where
+) -> np.ndarray:
+    """What records name has to be listed.
+
+    Args:
+        values: the ids that they name.
+        key: "image_id" or "category_id".
+        known: numbers of what is listed, by its id.
+        where: what to call the records.
+
+    Returns:
+        (N,) int64 numbers; -1 where nothing is named that is listed.
+    """
+    listed = id_type(next(iter(known)))
+    if set(map(type, values)) == {int} and listed == "number" and max(values) < 2**63 > -min(values):
+        # Each id is looked up once: the table is larger than a processor's cache.
+        ids, places = np.unique(np.fromiter(values, dtype=np.int64), return_inverse=True)
+        numbers = np.array([known.get(value, -1) for value in ids.tolist()], dtype=np.int64)[places]
+    else:
+        numbers = np.array(
+            [known.get(value, -1) if id_type(value) == listed else -1 for value in values], dtype=np.int64
+        )
+    some = ", ".join(repr(number) for number in list(known)[:5])
+    for position in np.flatnonzero(numbers < 0).tolist():
+        value = values[position]
+        words = f"{where(position)} has the {key} {value!r:.40}"
+        kind = id_type(value)
+        if not kind:
+            report.add("bad-id", words)
+        elif kind != listed:
+            report.add("mixed-ids", f"{words}; listed are {some:.80}")
+        else:
+            report.add(f"unlisted-{key.removesuffix('_id')}", f"{words}; listed are {some:.80}")
+    return numbers
 
 
 def look_at_names(report: Report, categories: list[dict[str, Any]]) -> None:

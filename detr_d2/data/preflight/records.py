@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
-from ..masks import segmentation_faults
-from ..records import corners
 from .columns import Columns
 from .files import missing_files
 from .findings import Report
-from .instances import is_box, look_at_flags
+from .objects import look_at_boxes_form, look_at_crowds, look_at_masks, look_at_unsupported
 from .outline import id_type, is_length
 
-_SIZE = ("width", "height")
-_NO_BOX = (np.nan,) * 4  # segments get theirs from the maps
+# Entries of a record that list objects, with what each of these needs.
+_LISTS = {"annotations": ("bbox", "bbox_mode", "category_id"), "segments_info": ("id", "category_id")}
 
 
 def look_at_records(
@@ -34,122 +32,132 @@ def look_at_records(
         evaluated: whether they are evaluated, which needs ids of the images.
 
     Returns:
-        the objects; None where there is an error that keeps them from being read.
+        the objects; segments have boxes of NaN and are no crowds, because all are trained on. None where
+        there is an error that keeps them from being read.
     """
     if not records:
         report.add("no-images", "it has no record")
-        return None
-    maps = [x["pan_seg_file_name"] for x in records if isinstance(x, dict) and "pan_seg_file_name" in x]
-    for file in missing_files(maps):
-        report.add("missing-map", file, root="the folder of the maps")
-    sizes = np.full((len(records), 2), np.inf)
-    image_ids: set[Any] = set()
-    found: list[tuple[tuple[float, ...], int, int, bool]] = []
-    names: list[str] = []
-    with_mask = 0
+    named = []
     for position, record in enumerate(records):
-        if not isinstance(record, dict) or not isinstance(record.get("file_name"), str | os.PathLike):
+        if isinstance(record, dict) and isinstance(record.get("file_name"), str | os.PathLike):
+            named.append(record)
+        else:
             report.add("record", f"record {position} (counted from 0) has no file_name: {record!r:.60}")
-            continue
-        file = os.fspath(record["file_name"])
-        if evaluated and "image_id" not in record:
-            report.add("no-image-id", file)
-        _look_at_image_id(report, record, image_ids)
-        if "width" in record and "height" in record:
-            if not all(is_length(_plain(record[key])) for key in _SIZE):
-                report.add("bad-size", f"{file}: {record['width']!r:.20}, {record['height']!r:.20}")
-                continue
-            sizes[position] = record["width"], record["height"]
-        listed = record.get("annotations", ())
-        if not isinstance(listed, Sequence) or isinstance(listed, str):
-            report.add("record", f"the annotations of {file} are no list: {listed!r:.60}")
-            continue
-        for number, segment in enumerate(() if "annotations" in record else record.get("segments_info", ())):
-            if not isinstance(segment, dict) or not {"id", "category_id"} <= segment.keys():
-                report.add("record", f"segment {number} (from 0) of {file} needs 'id' and 'category_id'")
-                continue
-            found.append((_NO_BOX, position, int(segment["category_id"]), False))
-            names.append(f"segment {number} (counted from 0) of {file}")
-        for number, annotation in enumerate(listed):
-            where = f"annotation {number} (counted from 0) of {file}"
-            lacking = [
-                key
-                for key in ("bbox", "bbox_mode", "category_id")
-                if not isinstance(annotation, dict) or key not in annotation
-            ]
-            if lacking:
-                report.add("record", f"{where} has no {' and no '.join(lacking)}")
-                continue
-            box = _box(annotation)
-            if box is None:
-                report.add("bad-box", f"{where}: {annotation['bbox']!r:.60}")
-                continue
-            category = annotation["category_id"]
-            most = len(report.classes) if evaluated and report.classes else math.inf
-            if not isinstance(category, int | np.integer) or not 0 <= category < most:
-                report.add("unlisted-category", f"{where}: {category!r:.40}")
-                continue
-            (crowd,) = look_at_flags(report, [annotation], lambda _, where=where: where).tolist()  # type: ignore[misc]
-            found.append((box, position, int(annotation["category_id"]), crowd))
-            names.append(where)
-            if annotation.get("segmentation") is None:
-                if masks and not crowd:
-                    report.add("no-mask", where)
-            elif np.isfinite(sizes[position]).all():
-                with_mask += _look_at_mask(report, annotation["segmentation"], sizes[position], where)
-            else:
-                with_mask += 1
-    if masks and found and not with_mask and not maps:
-        report.add("no-masks", names[0], len(found))
-    if any(not isinstance(record, dict) or "file_name" not in record for record in records):
+    _look_at_ids(report, named, evaluated)
+    for file in missing_files(x["pan_seg_file_name"] for x in named if "pan_seg_file_name" in x):
+        report.add("missing-map", file, root="the folder of the maps")
+    sizes = _sizes(report, named)
+    objects, places = _objects(report, named, len(report.classes) if evaluated else 0)
+
+    def where(position: int) -> str:
+        owner, key, number = places[position]
+        return _words(named[owner], key, number)
+
+    owners = np.array([owner for owner, _, _ in places], dtype=np.int64)
+    segments = np.array([key == "segments_info" for _, key, _ in places], dtype=bool)
+    no_box = (0, 0, 0, 0)
+    listed = [no_box if segment else _xywh(x) for x, segment in zip(objects, segments, strict=True)]
+    boxes, sound = look_at_boxes_form(report, listed, where)
+    boxes[segments] = np.nan
+    crowd = look_at_crowds(report, objects, where) & ~segments
+    look_at_unsupported(report, objects, where)
+    needed = ~crowd & ~segments & masks
+    look_at_masks(report, objects, sizes[owners], needed, where, masks, of_json=False)
+    if len(named) < len(records) or not records:
         return None
-    boxes, owners, classes, crowds = zip(*found, strict=True) if found else ((), (), (), ())
+    positions = np.flatnonzero(sound)
     return Columns(
         files=[os.fspath(record["file_name"]) for record in records],
         sizes=sizes,
-        boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
-        owners=np.array(owners, dtype=np.int64),
-        classes=np.array(classes, dtype=np.int64),
-        crowd=np.array(crowds, dtype=bool),
-        where=names.__getitem__,
+        boxes=boxes[sound],
+        owners=owners[sound],
+        classes=np.array([int(x["category_id"]) for x in objects], dtype=np.int64)[sound],
+        crowd=crowd[sound],
+        where=lambda position: where(int(positions[position])),
     )
 
 
-def _look_at_image_id(report: Report, record: dict[str, Any], known: set[Any]) -> None:
+def _look_at_ids(report: Report, records: list[dict[str, Any]], evaluated: bool) -> None:
     """Ids of images have to be unique where there are some; evaluation needs them."""
-    if "image_id" not in record:
-        return
-    number = record["image_id"]
-    number = _plain(number)
-    if not id_type(number):
-        report.add("bad-id", f"image_id {number!r:.40} of {record['file_name']}")
-    elif number in known:
-        report.add("repeated-image-id", f"image_id {number!r} of {record['file_name']}")
-    else:
-        known.add(number)
+    known: set[Any] = set()
+    for record in records:
+        if "image_id" not in record:
+            if evaluated:
+                report.add("no-image-id", os.fspath(record["file_name"]))
+            continue
+        number = _plain(record["image_id"])
+        if not id_type(number):
+            report.add("bad-id", f"image_id {number!r:.40} of {record['file_name']}")
+        elif number in known:
+            report.add("repeated-image-id", f"image_id {number!r} of {record['file_name']}")
+        else:
+            known.add(number)
+
+
+def _sizes(report: Report, records: list[dict[str, Any]]) -> np.ndarray:
+    """(M, 2) float64 width and height of the images; infinite where there is none."""
+    sizes = np.full((len(records), 2), np.inf)
+    for size, record in zip(sizes, records, strict=True):
+        if "width" in record and "height" in record:
+            width, height = _plain(record["width"]), _plain(record["height"])
+            if is_length(width) and is_length(height):
+                size[:] = width, height
+            else:
+                report.add("bad-size", f"{record['file_name']}: {width!r:.20}, {height!r:.20}")
+    return sizes
+
+
+def _objects(
+    report: Report, records: list[dict[str, Any]], num_classes: int
+) -> tuple[list[dict[str, Any]], list[tuple[int, str, int]]]:
+    """All annotations, or segments, that have what they need, and of each its record, list and number.
+
+    Args:
+        num_classes: of a data set that is evaluated; 0 where it is not known.
+    """
+    objects: list[dict[str, Any]] = []
+    places: list[tuple[int, str, int]] = []
+    for position, record in enumerate(records):
+        key = "annotations" if "annotations" in record else "segments_info"
+        most = num_classes if num_classes and key == "annotations" else math.inf
+        listed = record.get(key, ())
+        if not isinstance(listed, Sequence) or isinstance(listed, str):
+            report.add("record", f"the {key} of {record['file_name']} are no list: {listed!r:.60}")
+            continue
+        for number, entry in enumerate(listed):
+            where = _words(record, key, number)
+            lacking = [name for name in _LISTS[key] if not isinstance(entry, dict) or name not in entry]
+            if lacking:
+                report.add("record", f"{where} has no {' and no '.join(lacking)}")
+                continue
+            category = entry["category_id"]
+            if isinstance(category, int | np.integer) and 0 <= category < most:
+                objects.append(entry)
+                places.append((position, key, number))
+            else:
+                report.add("unlisted-category", f"{where}: {category!r:.40}")
+    return objects, places
+
+
+def _words(record: dict[str, Any], key: str, number: int) -> str:
+    what = "annotation" if key == "annotations" else "segment"
+    return f"{what} {number} (counted from 0) of {os.fspath(record['file_name'])}"
+
+
+def _xywh(entry: dict[str, Any]) -> Any:
+    """The box of an annotation as (x, y, width, height), or what is none."""
+    box, mode = entry["bbox"], entry["bbox_mode"]
+    if isinstance(box, list | tuple | np.ndarray):
+        box = [_plain(value) for value in box]
+    if mode == BoxMode.XYXY_ABS:
+        try:
+            x0, y0, x1, y1 = box
+            return x0, y0, x1 - x0, y1 - y0
+        except (TypeError, ValueError):
+            return box
+    return box if mode == BoxMode.XYWH_ABS else f"{box!r:.40} with bbox_mode {mode!r:.20}"
 
 
 def _plain(value: Any) -> Any:
     """A number of NumPy's as one of Python's."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _box(annotation: dict[str, Any]) -> tuple[float, float, float, float] | None:
-    """(x0, y0, x1, y1), or None for what is no box."""
-    box = annotation["bbox"]
-    values = box.tolist() if isinstance(box, np.ndarray) else box
-    if not is_box(values) or annotation["bbox_mode"] not in (BoxMode.XYWH_ABS, BoxMode.XYXY_ABS):
-        return None
-    return corners({**annotation, "bbox": values})
-
-
-def _look_at_mask(report: Report, segmentation: Any, size: np.ndarray, where: str) -> bool:
-    """Whether a segmentation can be used."""
-    width, height = size.astype(int).tolist()
-    faults = segmentation_faults(segmentation, height, width)
-    if faults.unusable:
-        kind = "no-good-polygon" if isinstance(segmentation, list) else "bad-segmentation"
-        report.add(kind, f"{where}: {faults.why}")
-    elif faults.bad_parts:
-        report.add("bad-polygon", f"{where}: {faults.why}", faults.bad_parts)
-    return not faults.unusable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,13 @@ from detectron2.utils import comm
 from ...errors import EXIT_STATUS, ConfigError, DataError, UserError
 from ..image_file import MAX_PIXELS
 from ..json_file import read_json, without_garbage_collection
-from ..panoptic_classes import panoptic_classes
 from ..records import Records, annotation_file, check_name, load_records, missing_annotations
 from .classes import compare_classes
 from .columns import Columns, look_at_boxes, look_at_counts, look_at_repeated_files
 from .files import look_at_images
 from .findings import Report, Severity, stop_at_errors
 from .instances import look_at_instances
+from .objects import forget_sound_polygons
 from .panoptic import look_at_panoptic
 from .records import look_at_records
 
@@ -79,21 +79,8 @@ def detections_limit(cfg: CfgNode) -> int:
     return limit
 
 
-@dataclass(frozen=True)
-class _Look:
-    """That a data set was looked at, and what it was then.
-
-    Attributes:
-        stamp: see :func:`_stamp`.
-        report: None where another process looked.
-    """
-
-    stamp: Any
-    report: Report | None
-
-
-# Nothing is looked at twice.
-_EXAMINED: dict[tuple[str, Needs], _Look] = {}
+# What was looked at: a stamp of what it was then, and the report, None where another process looked.
+_EXAMINED: dict[tuple[str, Needs], tuple[Any, Report | None]] = {}
 
 
 def preflight(cfg: CfgNode, train: Sequence[str] | None = None, test: Sequence[str] | None = None) -> None:
@@ -112,10 +99,9 @@ def preflight(cfg: CfgNode, train: Sequence[str] | None = None, test: Sequence[s
     """
     trained = [(name, Needs.of(cfg, True)) for name in (cfg.DATASETS.TRAIN if train is None else train)]
     tested = [(name, Needs.of(cfg, False)) for name in (cfg.DATASETS.TEST if test is None else test)]
-    wanted = [*trained, *tested]
     error: DataError | None = None
     if comm.is_main_process():
-        reports = [_examined(name, needs) for name, needs in wanted]
+        reports = [_examined(name, needs) for name, needs in (*trained, *tested)]
         if trained:
             compare_classes(reports[0], reports[1:])
         try:
@@ -126,8 +112,8 @@ def preflight(cfg: CfgNode, train: Sequence[str] | None = None, test: Sequence[s
         if error is not None:
             raise error
         raise SystemExit(EXIT_STATUS)  # the main process says why
-    for name, needs in wanted:
-        _EXAMINED.setdefault((name, needs), _Look(_stamp(name), None))
+    for name, needs in (*trained, *tested):
+        _EXAMINED.setdefault((name, needs), (_stamp(name), None))
 
 
 def ensure_examined(name: str, needs: Needs) -> None:
@@ -136,8 +122,7 @@ def ensure_examined(name: str, needs: Needs) -> None:
     Raises:
         DataError: it has errors.
     """
-    look = _EXAMINED.get((name, needs))
-    if look is None or look.stamp != _stamp(name) or (look.report and look.report.errors):
+    if _EXAMINED.get((name, needs)) != (_stamp(name), None):  # or another process found no error
         _say([_examined(name, needs)])
 
 
@@ -156,11 +141,12 @@ def load_dataset(name: str) -> Records:
 
 def _examined(name: str, needs: Needs) -> Report:
     """The report of a data set, a new one where it may have changed."""
-    look, stamp = _EXAMINED.get((name, needs)), _stamp(name)
-    if look is None or look.report is None or look.stamp != stamp:
-        look = _EXAMINED[name, needs] = _Look(stamp, examine(name, needs))
-    assert look.report is not None
-    return look.report
+    stamp = _stamp(name)
+    before, report = _EXAMINED.get((name, needs), (None, None))
+    if report is None or before != stamp:
+        report = examine(name, needs)
+        _EXAMINED[name, needs] = stamp, report
+    return report
 
 
 def _say(reports: Sequence[Report]) -> None:
@@ -187,10 +173,7 @@ def _stamp(name: str) -> Any:
 
 def examine(name: str, needs: Needs) -> Report:
     """Look at a registered data set; what is parsed for it is freed again."""
-    return _examine(Report("registered in Python", name), name, needs)
-
-
-def _examine(report: Report, name: str, needs: Needs) -> Report:
+    report = Report("registered in Python", name)
     try:
         check_name(name)
     except DataError as error:
@@ -212,7 +195,7 @@ def _examine(report: Report, name: str, needs: Needs) -> Report:
         _finish(report, columns, needs, image_root)
     if json_file and kind == "coco_panoptic_seg" and evaluated:  # what its things are scored with
         beside = Report(json_file)
-        content = _content(beside)
+        content = _content(beside, forget_sound_polygons())
         columns = None if beside.errors else look_at_instances(beside, content, "", masks=False)
         if columns is not None:
             look_at_counts(beside, columns, None, needs.num_detections)
@@ -227,37 +210,24 @@ def _numbers_apart(metadata: Any) -> bool:
     return bool(set(things.values()) & set(stuff.values()))
 
 
+@without_garbage_collection()
 def check_instances(report: Report, image_root: str, needs: Needs) -> Report:
     """Look at COCO's instance annotations in ``report.source``."""
-    with without_garbage_collection():
-        content = _content(report)
-        columns = None if report.errors else look_at_instances(report, content, image_root, needs.masks)
-        unreadable = content is None
-        del content
-    if not unreadable:
-        _finish(report, columns, needs, image_root)
+    content = _content(report, forget_sound_polygons())
+    if not report.errors:
+        _finish(report, look_at_instances(report, content, image_root, needs.masks), needs, image_root)
     return report
 
 
+@without_garbage_collection()
 def check_panoptic(report: Report, image_root: str, panoptic_root: str, needs: Needs) -> Report:
     """Look at COCO's panoptic annotations in ``report.source``, and at the maps in ``panoptic_root``."""
     content = _content(report)
     if not report.errors:
         metadata = MetadataCatalog.get(report.name).as_dict() if report.name else {}
         columns = look_at_panoptic(report, content, image_root, panoptic_root, metadata)
-        if columns is not None:
-            report.things = _things(content, report, metadata)
         _finish(report, columns, needs, image_root)
     return report
-
-
-def _things(content: Any, report: Report, metadata: Mapping[str, Any]) -> set[int] | None:
-    """Numbers of the classes that are things, of panoptic annotations."""
-    numbers = (
-        metadata.get("thing_dataset_id_to_contiguous_id")
-        or panoptic_classes(content["categories"])["thing_dataset_id_to_contiguous_id"]
-    )
-    return set(numbers.values()) if report.classes else None
 
 
 def read_instances(name: str, json_file: str) -> Any:
@@ -270,16 +240,16 @@ def read_instances(name: str, json_file: str) -> Any:
     """
     content, stamp = read_json(json_file), _stamp(name)
     looks = [look for (known, needs), look in _EXAMINED.items() if known == name and needs.num_detections]
-    if not any(look.stamp == stamp for look in looks):
+    if not any(before == stamp for before, _ in looks):
         report = Report(json_file)
         look_at_instances(report, content, "", masks=False)
         stop_at_errors([report])
     return content
 
 
-def _content(report: Report) -> Any:
+def _content(report: Report, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     try:
-        return read_json(report.source)
+        return read_json(report.source, object_hook)
     except FileNotFoundError:
         first = f"{report.source} does not exist"
         report.add("no-annotation-file", first, remedy=missing_annotations(report.source, report.name))
@@ -297,15 +267,12 @@ def _finish(report: Report, columns: Columns | None, needs: Needs, image_root: s
         look_at_images(report, columns.files, columns.sizes, needs.max_pixels, image_root)
     if needs.num_classes is None:
         return
-    need, highest = len(report.classes), -1
-    if columns is not None and len(columns.classes):
-        highest = int(columns.classes.max())
-    if highest >= max(need, needs.num_classes):
-        first = columns.where(int(columns.classes.argmax())) if columns is not None else ""
-        first = f"{first} has the class {highest}"
-        report.add("too-many-classes", first, highest + 1, have=needs.num_classes, need=highest + 1, empty="")
-    elif need > needs.num_classes:
+    need, first = len(report.classes), ", ".join(report.classes[:10])
+    if columns is not None and columns.classes.max(initial=-1) >= need:
+        position = int(columns.classes.argmax())
+        need = int(columns.classes[position]) + 1
+        first = f"{columns.where(position)} has the class {need - 1}"
+    if need > needs.num_classes:
         empty = report.found("class-without-objects")
         text = f" ({empty.first} has no object: take it out of the file if it is none)" if empty else ""
-        first = ", ".join(report.classes[:10])
         report.add("too-many-classes", first, need, have=needs.num_classes, need=need, empty=text)

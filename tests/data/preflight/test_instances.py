@@ -8,12 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from detr_d2.data.masks import Faults, segmentation_faults
 from detr_d2.data.preflight import Needs, Report, check_instances
-from detr_d2.data.preflight.instances import _are_surely_sound
 
 Content = dict[str, Any]
 SQUARE = [[12, 6, 20, 6, 20, 10, 12, 10]]
@@ -268,18 +265,26 @@ def test_a_binary_file_and_none_at_all_are_errors(tmp_path: Path) -> None:
         assert name.strip(".") in error.first
 
 
-def test_what_passes_for_surely_sound_has_no_fault() -> None:
-    rng = np.random.default_rng(0)
-    odd: list[Any] = [math.nan, math.inf, -math.inf, 1e30, 2**70, "1", None, [1], True, -500, 500]
-    passed = 0
-    for _ in range(3000):
-        polygons = []
-        for _ in range(rng.integers(1, 4)):
-            polygon: list[Any] = rng.uniform(-60, 120, rng.choice([4, 6, 8, 9, 40])).tolist()
-            if rng.random() < 0.3:
-                polygon[rng.integers(len(polygon))] = odd[rng.integers(len(odd))]
-            polygons.append(polygon)
-        if _are_surely_sound(polygons, 60):
-            passed += 1
-            assert segmentation_faults(polygons, 40, 60) == Faults()
-    assert passed > 300
+SHUFFLED: dict[str, Callable[[Content], object]] = {
+    "images first": lambda c: c.update({key: c.pop(key) for key in ("images", "annotations", "categories")}),
+    "annotations first": lambda c: c.update({key: c.pop(key) for key in ("annotations", "images")}),
+}
+
+
+@pytest.mark.parametrize("order", SHUFFLED)
+def test_masks_are_looked_at_wherever_the_images_are_listed(order: str, look: Callable[..., Report]) -> None:
+    def edit(content: Content) -> None:
+        content["annotations"].clear()
+        for polygons in (SQUARE, [*SQUARE, [1, 2, 3, 4]], [[1, 2, 3, 1e30, 5, 6]], SQUARE[0]):
+            content["annotations"].append(
+                {"id": len(content["annotations"]), "image_id": 1, "category_id": 5, "bbox": [1, 1, 9, 9]}
+            )
+            content["annotations"][-1]["segmentation"] = polygons
+        SHUFFLED[order](content)
+
+    assert kinds(look(edit, masks=True)) == {
+        "bad-polygon": 1,
+        "no-good-polygon": 1,
+        "bad-segmentation": 1,
+        "class-without-objects": 1,
+    }

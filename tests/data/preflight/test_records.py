@@ -103,3 +103,41 @@ def test_numbers_of_numpy_and_paths_are_sound(record: dict[str, Any]) -> None:
     record["file_name"] = Path(record["file_name"])
     record["annotations"][0].update(category_id=np.int64(0), segmentation=None)
     assert kinds([record]) == {}
+
+
+@pytest.mark.parametrize(
+    ("box", "mode"),
+    [
+        ([np.int64(10), np.float32(5), np.int64(30), 20], BoxMode.XYXY_ABS),
+        (np.array([10, 5, 20, 15]), BoxMode.XYWH_ABS),
+        ((10, 5, 20.0, 15), BoxMode.XYWH_ABS),
+    ],
+)
+def test_boxes_may_be_of_numpys_numbers_and_of_both_modes(
+    record: dict[str, Any], box: Any, mode: Any
+) -> None:
+    record["annotations"][0].update(bbox=box, bbox_mode=mode)
+    report = Report("x")
+    columns = look_at_records(report, [record], masks=False)
+    assert report.findings == []
+    assert columns is not None
+    assert columns.boxes.tolist() == [[10, 5, 30, 20]]
+
+
+def test_segments_are_objects_without_boxes(panoptic_record: dict[str, Any]) -> None:
+    report = Report("x")
+    panoptic_record["segments_info"][1].update(iscrowd=1, bbox=[0, 0, 0, 0])  # as COCO's have
+    columns = look_at_records(report, [panoptic_record], masks=True)
+    assert report.findings == []
+    assert columns is not None
+    assert columns.classes.tolist() == [0, 0, 1]
+    assert np.isnan(columns.boxes).all()
+    assert not columns.crowd.any()
+
+
+def test_a_file_name_that_is_none_and_a_class_that_is_none_are_errors(
+    panoptic_record: dict[str, Any],
+) -> None:
+    assert kinds([dict(panoptic_record, file_name=7)]) == {"record": 1}
+    panoptic_record["segments_info"][0]["category_id"] = None
+    assert kinds([panoptic_record]) == {"unlisted-category": 1}

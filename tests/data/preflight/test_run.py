@@ -19,10 +19,9 @@ from detr_d2.data import (
     build_detr_test_loader,
     build_detr_train_loader,
     load_dataset,
-    preflight,
     register_configured,
 )
-from detr_d2.data.preflight import Report
+from detr_d2.data.preflight import Report, preflight
 from detr_d2.data.preflight.classes import compare_classes
 from detr_d2.errors import ConfigError
 

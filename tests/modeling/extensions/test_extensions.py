@@ -9,7 +9,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
-from detr_d2.data import register_coco_json
+from detr_d2.data import register_configured
 from detr_d2.engine import DetrTrainer
 from detr_d2.modeling import AUXILIARIES, DECODERS
 
@@ -63,7 +63,7 @@ def test_it_trains_is_evaluated_saved_and_resumed_to_the_same_bits(
     tmp_path: Path, decoder: str, auxiliary: tuple[str, ...]
 ) -> None:
     cfg = choose(write_dataset(tmp_path), decoder, auxiliary)
-    register_coco_json(cfg)
+    register_configured(cfg)
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.SOLVER.CHECKPOINT_PERIOD = 4, (), 2
     final = {}
     for resumed in (False, True):
