@@ -61,13 +61,15 @@ def _find_detectron2() -> Path:
     if spec is None:
         raise ImportError(
             "detr_d2 needs Detectron2, which is not installed: run `make setup` in detr_d2's folder, or "
-            "`pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'`."
+            "`pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'`.",
+            name="detectron2",
         )
     if spec.origin is None:
         folders = ", ".join(spec.submodule_search_locations or [])
         raise ImportError(
             f"detr_d2 needs Detectron2, but `import detectron2` finds only a folder of that name ({folders}) "
-            "that is not the package: start Python from another folder, or install Detectron2."
+            "that is not the package: start Python from another folder, or install Detectron2.",
+            name="detectron2",
         )
     return Path(spec.origin).parent
 

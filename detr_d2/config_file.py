@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from fvcore.common.config import BASE_KEY
 from .config import add_detr_config
 from .detectron2_keys import refuse_unsupported_keys
 from .errors import ConfigError, MissingFileError, named
+from .paths import config_names, configs_folder
 
 # What yacs raises for a key or value that it does not accept.
 _UNFIT = (LookupError, ValueError, TypeError, AttributeError, AssertionError, RecursionError, MemoryError)
@@ -24,8 +26,9 @@ def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
     """Detectron2's and detr_d2's defaults, then a file, then KEY VALUE pairs.
 
     Args:
-        config_file: YAML, which may name others by ``_BASE_``; "" for none. Only plain YAML is read: tags
-            that make Python objects, which Detectron2 allows, are errors.
+        config_file: YAML, which may name others by ``_BASE_``; "" for none. A name such as
+            "COCO-Detection/detr_R_50.yaml" is that of a config that comes with detr_d2. Only plain YAML is
+            read: tags that make Python objects, which Detectron2 allows, are errors.
         opts: keys and values in turn.
 
     Raises:
@@ -36,6 +39,7 @@ def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
     cfg = get_cfg()
     add_detr_config(cfg)
     if config_file:
+        config_file = find_config(config_file)
         _check_yaml(config_file, "--config-file", cfg, ())
         with named(config_file, _UNFIT, ConfigError):
             cfg.merge_from_file(config_file, allow_unsafe=False)
@@ -48,6 +52,25 @@ def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
         cfg.merge_from_list(list(opts))
     refuse_unsupported_keys(cfg)
     return cfg
+
+
+def find_config(config_file: str) -> str:
+    """The path of a config: what is named itself, else the one of this name that comes with detr_d2.
+
+    Args:
+        config_file: path, URI or name.
+
+    Raises:
+        MissingFileError: there is neither; names configs of like names.
+    """
+    if "://" in config_file or os.path.exists(config_file):
+        return config_file
+    names = config_names()
+    if config_file in names:
+        return os.fspath(configs_folder() / config_file)
+    near = difflib.get_close_matches(config_file, names, n=3, cutoff=0.7)
+    hint = f"; did you mean {', '.join(near)}, which come with detr_d2?" if near else ""
+    raise MissingFileError(f"--config-file {config_file} does not exist{hint}")
 
 
 def _check_yaml(file: str, what: str, defaults: CfgNode, inner: tuple[str, ...]) -> None:

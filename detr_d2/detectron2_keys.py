@@ -26,7 +26,7 @@ _REFUSED: dict[str, str] = {
 
 # Nothing comes of it. A name of a section stands for all keys below it.
 _WITHOUT_EFFECT: dict[str, str] = {
-    "VIS_PERIOD": "training images are not drawn; python -m detr_d2.tools.draw_predictions draws results",
+    "VIS_PERIOD": "training images are not drawn; detr-d2 draw draws results",
     "GLOBAL.HACK": "nothing reads it",
     "INPUT.MASK_FORMAT": "masks are read in whatever format they are annotated",
     "TEST.KEYPOINT_OKS_SIGMAS": "there are no keypoints",

@@ -18,3 +18,9 @@ def configs_folder() -> Path:
         f"detr_d2's configs are neither in {_PACKAGE / 'configs'} nor in {_PACKAGE.parent / 'configs'}: "
         "the installation is incomplete; install detr_d2 again."
     )
+
+
+def config_names() -> list[str]:
+    """The configs that come with detr_d2, relative to their folder: "COCO-Detection/detr_R_50.yaml"."""
+    folder = configs_folder()
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml"))

@@ -50,7 +50,7 @@ uv_install() {
 
 install_detectron2() {
     local source=${1/#\~/$HOME}
-    # --no-deps: its requirements of 2021 cannot be met; setup.py lists what it needs.
+    # --no-deps: its requirements of 2021 cannot be met; pyproject.toml lists what it needs.
     local options=(--no-deps --no-build-isolation --reinstall)
     if [ "${DETECTRON2_OPS:-0}" != 1 ]; then
         options+=(--config-setting=--global-option=build_py --config-setting=--build-option=--skip-build)
@@ -91,7 +91,7 @@ fi
 
 echo "setup: installing the versions of constraints.txt (about 5.5 GB, most of it PyTorch)"
 uv_install --quiet --constraint constraints.txt setuptools wheel
-uv_install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+uv_install --constraint constraints.txt --no-build-isolation --editable '.[detectron2,test]'
 
 installed=$(cat "$RECORD" 2>/dev/null || true)
 wanted=${DETECTRON2:-${installed:-default}}
@@ -102,4 +102,4 @@ install_detectron2 "$wanted"
 echo "$wanted" >"$RECORD"
 
 "$VENV/bin/python" -c 'import detr_d2' || fail "detr_d2 cannot be imported with this Detectron2; see above"
-echo "setup: done"
+echo "setup: done. Next, in this shell: source $VENV/bin/activate"

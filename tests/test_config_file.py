@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from detr_d2 import model_zoo
-from detr_d2.config_file import read_config
+from detr_d2 import model_zoo, paths
+from detr_d2.config_file import find_config, read_config
 from detr_d2.errors import ConfigError, MissingFileError
-from detr_d2.paths import configs_folder
+from detr_d2.paths import config_names, configs_folder
 
 EVIL = (
     "!!python/object/apply:os.mkdir [{made}]",
@@ -124,6 +124,7 @@ def test_what_is_wrong_on_the_command_line_is_said_in_one_line(opts: list[str], 
 def test_the_zoo_reads_its_configs_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = tmp_path / "evil.yaml"
     evil.write_text(f"OUTPUT_DIR: !!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n")
+    monkeypatch.setattr(paths, "configs_folder", lambda: tmp_path)
     monkeypatch.setattr(model_zoo.model_zoo, "configs_folder", lambda: tmp_path)
     with pytest.raises(ConfigError, match=r"evil\.yaml, line 1"):
         model_zoo.get_config("evil.yaml")
@@ -135,3 +136,42 @@ def test_every_config_that_comes_with_detr_d2_can_be_read() -> None:
     assert len(files) > 10
     for file in files:
         read_config(str(file))
+
+
+def test_a_config_that_comes_with_the_package_is_found_by_name_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in config_names():
+        assert find_config(name) == str(configs_folder() / name)
+    assert read_config("COCO-Detection/detr_R_101.yaml").MODEL.RESNETS.DEPTH == 101
+
+
+def test_an_own_file_goes_before_a_config_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "COCO-Detection").mkdir()
+    (tmp_path / "COCO-Detection" / "detr_R_101.yaml").write_text("SEED: 7\n")
+    assert read_config("COCO-Detection/detr_R_101.yaml").SEED == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("configs/COCO-Detection/detr_R_50.yaml", "COCO-Detection/detr_R_50.yaml"),
+        ("COCO-Detection/detr_R50.yaml", "COCO-Detection/detr_R_50.yaml"),
+        ("Shapes-Detection/detr_tiny", "Shapes-Detection/detr_tiny.yaml"),
+        ("COCO-Detection", ""),
+        ("../pyproject.toml", ""),
+        ("a\0b.yaml", ""),
+    ],
+)
+def test_a_config_that_is_not_there_is_named_with_like_names(
+    name: str, near: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFileError) as error:
+        read_config(name)
+    assert name in str(error.value)
+    assert near in str(error.value)

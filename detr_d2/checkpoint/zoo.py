@@ -46,7 +46,7 @@ class ZooModel:
         epochs: of COCO that the detector was trained for.
         published: figures on COCO val2017 by the names of their metrics, in percent, as its authors give
             them.
-        measured: ``parameters`` and ``multiply_adds``, of ``detr_d2.tools.model_complexity``.
+        measured: ``parameters`` and ``multiply_adds``, as ``detr-d2 complexity`` counts them.
         mask_epochs: that its mask head was trained for after them, with the detector frozen.
     """
 

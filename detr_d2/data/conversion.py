@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_util
 
+from ..progress import progress
 from .masks import boxes_of_masks
 from .panoptic_json import read_panoptic_json
 from .segment_map import read_segment_masks
@@ -34,7 +35,7 @@ def panoptic_to_detection(panoptic_json: str, panoptic_root: str, masks: bool = 
     content = read_panoptic_json(panoptic_json)
     images = {image["id"]: image for image in content["images"]}
     annotations: list[dict[str, Any]] = []
-    for annotation in content["annotations"]:
+    for annotation in progress(content["annotations"], "Maps"):
         path, image = os.path.join(panoptic_root, annotation["file_name"]), images[annotation["image_id"]]
         segments = annotation["segments_info"]
         ids = [segment["id"] for segment in segments]

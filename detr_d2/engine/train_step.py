@@ -226,7 +226,7 @@ class TrainStep:
             path = self.keep(self.bare_model, step, losses.names, torch.stack(losses.rows))
         except Exception as error:  # must not hide what it is about
             return f"; it could not be kept in a file: {error}"
-        return f"; repeat it with: python -m detr_d2.tools.replay {path}"
+        return f"; repeat it with: detr-d2 replay {path}"
 
     def state_dict(self) -> dict[str, Any]:
         """State of the optimizer and, with float16, of the gradient scaler."""

@@ -14,7 +14,7 @@ from ..checkpoint import DetrCheckpointer
 from ..checkpoint.zoo import PREFIX, zoo_models
 from ..config_file import read_config
 from ..errors import ConfigError, MissingFileError
-from ..paths import configs_folder
+from ..paths import config_names, configs_folder
 
 
 def get_checkpoint_url(config_path: str) -> str:
@@ -48,12 +48,11 @@ def get_config_file(config_path: str) -> str:
     Raises:
         MissingFileError: there is no such config; names those of like names.
     """
-    folder = configs_folder()
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
+    names = config_names()
     if config_path not in names:
         near = difflib.get_close_matches(config_path, names, n=3, cutoff=0.5) or names
         raise MissingFileError(f"detr_d2 has no config {config_path!r}; did you mean {', '.join(near)}?")
-    return os.fspath(folder / config_path)
+    return os.fspath(configs_folder() / config_path)
 
 
 def get_config(config_path: str, trained: bool = False) -> CfgNode:

@@ -25,6 +25,7 @@ from PIL import Image
 from pycocotools import mask as mask_util
 
 from ..errors import UserError
+from ..progress import progress
 from .drawing import SPLITS, STUFF_CLASSES, THING_CLASSES, Segment, ShapesConfig, draw
 
 # Higher than this the files grow and nothing is gained: the drawn noise is coarser than the loss.
@@ -113,9 +114,10 @@ def _write_split(root: Path, split: str, config: ShapesConfig, count: int, proce
         # Forked children need not import everything again; they only draw and write files.
         method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
         with multiprocessing.get_context(method).Pool(processes) as pool:
-            segments = pool.map(write, range(count), chunksize=64)
+            drawn = pool.imap(write, range(count), chunksize=64)
+            segments = list(progress(drawn, f"Drawing {split} images", count))
     else:
-        segments = [write(index) for index in range(count)]
+        segments = [write(index) for index in progress(range(count), f"Drawing {split} images")]
 
     size = {"height": config.height, "width": config.width}
     images = [{"id": index + 1, "file_name": f"{_stem(index)}.jpg", **size} for index in range(count)]

@@ -9,7 +9,7 @@ from ..data.panoptic_classes import panoptic_classes
 from .drawing import SPLITS
 from .files import CATEGORIES
 
-GENERATOR = "python -m detr_d2.tools.generate_shapes"
+GENERATOR = "detr-d2 shapes"
 
 # Circle, square, triangle, sky, grass, water; as (red, green, blue).
 _COLORS = ((220, 20, 60), (255, 166, 0), (148, 0, 211), (70, 130, 180), (107, 142, 35), (0, 128, 128))

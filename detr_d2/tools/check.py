@@ -1,4 +1,4 @@
-"""Look at a data set in COCO's format: ``python -m detr_d2.tools.check JSON IMAGES``.
+"""Look at a data set in COCO's format: ``detr-d2 check JSON IMAGES``.
 
 It prints what training and evaluation print before they start. The exit status is 0 where nothing stops
 them, and 2 where something does.
@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from ..data.image_file import MAX_PIXELS
 from ..data.preflight import Needs, Report, check_instances, check_panoptic
 from ..data.preflight.findings import stop_at_errors
-from .command import run_command
+from .command import CommandParser, run_command
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.check",
-        description="Look for what is wrong with a data set in COCO's format, and print it as a table.",
-        epilog="Exit status: 0 where nothing stops a training, 2 where something does.",
+    parser = CommandParser(
+        "check",
+        "Look for what is wrong with a data set in COCO's format, and print it as a table. Exit status: 0 "
+        "where nothing stops a training, 2 where something does.",
+        ["train.json images --classes 3", "panoptic.json images maps --masks"],
     )
     parser.add_argument("json", metavar="JSON", help="annotations, of instances or panoptic")
     parser.add_argument("images", metavar="IMAGES", help="folder of the images")

@@ -1,6 +1,6 @@
 """Choose MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD on training images.
 
-    python -m detr_d2.tools.choose_panoptic_threshold --config-file FILE --weights FILE
+    detr-d2 panoptic-threshold --config-file FILE --weights FILE
 
 Each image passes once through the detector. The mask head runs anew for each candidate, on the queries that
 it lets through, so that low candidates take the longest.
@@ -21,26 +21,28 @@ from ..data import load_dataset
 from ..errors import UserError
 from ..evaluation import PanopticEvaluator, PanopticScores
 from ..modeling.inference import Inference
-from .command import run_command
-from .predictor import ImagePredictor, inference_config
+from ..progress import progress
+from .command import CommandParser, run_command
+from .predictor import ImagePredictor, inference_config, model_parser
 
 _CANDIDATES = "0.3,0.4,0.5,0.6,0.7,0.8,0.85,0.9,0.95"
 _KEY = "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.choose_panoptic_threshold",
-        description=f"Print the panoptic quality on training images at several values of {_KEY}.",
+    parser = model_parser(
+        "panoptic-threshold",
+        f"Print the panoptic quality on training images at several values of {_KEY}.",
+        [
+            "--config-file Shapes-PanopticSegmentation/detr_tiny_panoptic.yaml --weights model_final.pth "
+            "--dataset shapes_train_panoptic --images 200"
+        ],
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
-    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
     parser.add_argument("--dataset", metavar="NAME", help="data set (default: the first of DATASETS.TRAIN)")
     parser.add_argument("--images", type=int, default=500, metavar="N", help="its first N (default: 500)")
     candidates = "candidates (default: %(default)s)"
     parser.add_argument("--thresholds", default=_CANDIDATES, metavar="S,S,...", help=candidates)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     return parser
 
@@ -104,7 +106,7 @@ def scores_at_thresholds(
     evaluators = {threshold: copy.copy(evaluator) for threshold in thresholds}
     for one in evaluators.values():
         one.reset()
-    for record in records:
+    for record in progress(records, "Images"):
         results: dict[Any, Any] = predictor(record)
         for threshold, one in evaluators.items():
             one.process([record], [results[threshold]])

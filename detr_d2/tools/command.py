@@ -1,9 +1,40 @@
 """What every command does around its work."""
 
 import argparse
+import textwrap
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-from ..errors import UserError, exit_status
+from ..errors import ConfigError, UserError, exit_status
+
+PROGRAM = "detr-d2"
+CONFIG_HELP = "YAML file, or a config's name in detr_d2 (detr-d2 zoo --configs lists them)"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Arguments of a command of ``detr-d2``; wrong ones are a ConfigError.
+
+    Args:
+        name: of the command, as ``detr_d2_cli.py`` lists it.
+        description: what it does.
+        examples: what may stand after its name.
+        options: of ``argparse.ArgumentParser``.
+    """
+
+    def __init__(self, name: str, description: str, examples: Sequence[str], **options: Any) -> None:
+        self.examples = tuple(examples)
+        lines = "".join(f"\n  {PROGRAM} {name} {example}".rstrip(" ") for example in examples)
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(
+            prog=f"{PROGRAM} {name}",
+            description=textwrap.fill(description, 100),
+            epilog=f"{'example' if len(examples) == 1 else 'examples'}:{lines}",
+            **options,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments, in one line where argparse would print all that there are."""
+        raise ConfigError(f"{message} ({self.prog} --help lists the arguments)")
 
 
 def run_command(
@@ -21,9 +52,8 @@ def run_command(
     Returns:
         Exit status: 0, or 2 where something cannot be used.
     """
-    args = parser.parse_args(argv)
     try:
-        work(args)
+        work(parser.parse_args(argv))
     except UserError as error:
         return exit_status(error)
     return 0

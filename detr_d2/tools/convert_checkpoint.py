@@ -1,4 +1,4 @@
-"""Convert weights between layouts: ``python -m detr_d2.tools.convert_checkpoint IN OUT --to LAYOUT``.
+"""Convert weights between layouts: ``detr-d2 convert IN OUT --to LAYOUT``.
 
 IN is a file or address of any known layout; it is read without running what is in it. OUT is written as
 .safetensors where it has this ending, and otherwise as PyTorch's files.
@@ -26,7 +26,7 @@ from ..checkpoint.safe_load import read_checkpoint
 from ..checkpoint.safetensors_file import save_safetensors
 from ..checkpoint.zoo import is_published
 from ..errors import DataError, UserError, named
-from .command import run_command
+from .command import CommandParser, run_command
 
 
 def convert_file(
@@ -95,11 +95,12 @@ def read_categories(file: str) -> dict[int, str]:
             raise DataError(f"{file} has no categories as COCO's json files have them: {error}") from error
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.convert_checkpoint",
-        description="Convert the weights of a DETR between layouts, and say what became of them.",
+    parser = CommandParser(
+        "convert",
+        "Convert the weights of a DETR between layouts, and say what became of them.",
+        ["detr://detr_R_50 detr.pth", "model_final.pth model.safetensors --to huggingface"],
     )
     layouts = [layout.name for layout in LAYOUTS.values() if layout.is_detector]
     parser.add_argument("source", metavar="IN", help="file or address, of any known layout")

@@ -1,4 +1,4 @@
-"""Detect objects in image files: what the top-level ``demo.py`` runs."""
+"""Detect objects in image files: ``detr-d2 predict``, and what the top-level ``demo.py`` runs."""
 
 import argparse
 import glob
@@ -15,14 +15,19 @@ from PIL import Image
 
 from ..errors import UserError
 from ..visualization import DetectionVisualizer, Picture, detections_from_instances, draw_segments, fit_image
-from .command import run_command
+from .command import CommandParser, run_command
 from .predictor import ImagePredictor, class_metadata, inference_config, model_parser, write_picture
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments, named as in Detectron2's own demo."""
     parser = model_parser(
-        "Write images with what a model finds in them: objects or, of a panoptic model, segments."
+        "predict",
+        "Write images with what a model finds in them: objects or, of a panoptic model, segments.",
+        [
+            "--config-file COCO-Detection/detr_R_50.yaml --weights detr://detr_R_50 --device cpu "
+            "--input a.jpg b.jpg --output out"
+        ],
     )
     images = "image files, or patterns such as 'photos/*.jpg'"
     parser.add_argument("--input", nargs="+", required=True, metavar="IMAGE", help=images)
@@ -81,7 +86,7 @@ def draw(args: argparse.Namespace) -> None:
     cfg = inference_config(args.config_file, args.opts, args.weights, args.device)
     predict = ImagePredictor(cfg)
     metadata = class_metadata(cfg, predict.class_names, predict.stuff_names)
-    for file, target in planned:
+    for number, (file, target) in enumerate(planned, 1):
         start = time.perf_counter()
         image = predict.read_image(file)
         height, width = image.shape[:2]
@@ -89,7 +94,7 @@ def draw(args: argparse.Namespace) -> None:
         seconds = time.perf_counter() - start
         picture, found = draw_result(image, result, metadata, args.confidence)
         write_picture(picture, target)
-        print(f"{file}: {found} in {seconds:.2f} s, drawn in {target}")
+        print(f"[{number}/{len(planned)}] {file}: {found} in {seconds:.2f} s, drawn in {target}")
 
 
 def draw_result(

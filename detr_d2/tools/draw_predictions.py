@@ -1,4 +1,4 @@
-"""Draw ground truth beside predictions: ``python -m detr_d2.tools.draw_predictions --help``."""
+"""Draw ground truth beside predictions: ``detr-d2 draw --help``."""
 
 import argparse
 import os
@@ -19,6 +19,7 @@ from ..data.masks import rasterise
 from ..data.segment_map import read_listed_ids
 from ..errors import UserError
 from ..evaluation.panoptic_quality import PanopticQuality
+from ..progress import progress
 from ..visualization import (
     PanelSample,
     PanopticSample,
@@ -27,16 +28,20 @@ from ..visualization import (
     draw_panel,
     summarise,
 )
-from .command import run_command
+from .command import CommandParser, run_command
 from .predictor import ImagePredictor, Record, in_numbers_of, inference_config, model_parser, write_picture
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
     parser = model_parser(
+        "draw",
         "Write one picture of images of a data set: ground truth beside a model's predictions; segments of a "
         "panoptic model on a panoptic data set, otherwise objects.",
-        "python -m detr_d2.tools.draw_predictions",
+        [
+            "--config-file Shapes-Detection/detr_tiny.yaml --weights output/model_final.pth "
+            "--dataset shapes_val --output predictions.png"
+        ],
     )
     parser.add_argument("--dataset", metavar="NAME", help="data set (default: the first of DATASETS.TEST)")
     parser.add_argument("--num-images", type=int, default=8, metavar="N", help="images (default: 8)")
@@ -87,7 +92,7 @@ def draw(args: argparse.Namespace) -> None:
     sample_of = panoptic_sample if panoptic else partial(detection_sample, args.score_threshold)
     metadata, samples = MetadataCatalog.get(name), []
     chosen = choose_records(records, args.num_images, args.seed)
-    for record in chosen:
+    for record in progress(chosen, "Images"):
         result = in_numbers_of(metadata, predict(record), predict.class_names, f"data set {name!r}")
         samples.append(sample_of(record, predict.read_image(record["file_name"]), result))
     shown = f"predictions with a score of at least {args.score_threshold:g}"

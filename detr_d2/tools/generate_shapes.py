@@ -1,4 +1,4 @@
-"""Generate the sample data set "shapes": ``python -m detr_d2.tools.generate_shapes``.
+"""Generate the sample data set "shapes": ``detr-d2 shapes``.
 
 It is written to the folder ``shapes`` below $DETECTRON2_DATASETS (default ``./datasets``), where the
 data sets shapes_train, shapes_val, shapes_train_panoptic and shapes_val_panoptic are registered.
@@ -13,16 +13,21 @@ from dataclasses import fields
 
 from ..errors import named
 from ..shapes import ShapesConfig, ShapesSize, shapes_root, write_shapes
-from .command import run_command
+from .command import CommandParser, run_command
 
 
-def build_parser() -> argparse.ArgumentParser:
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Says defaults, and leaves the examples as they are."""
+
+
+def build_parser() -> CommandParser:
     """The command's arguments; every default comes from ``ShapesConfig`` and ``ShapesSize``."""
     size, config = ShapesSize(), ShapesConfig()
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.generate_shapes",
-        description='Generate the sample data set "shapes", unless it is there with the same arguments.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = CommandParser(
+        "shapes",
+        'Generate the sample data set "shapes", unless it is there with the same arguments.',
+        ["", "--train 200 --val 50 --output datasets/shapes"],
+        formatter_class=_Formatter,
     )
     parser.add_argument("--output", default=shapes_root(), help="folder to write")
     parser.add_argument("--train", type=int, default=size.train, help="number of training images")

@@ -1,4 +1,4 @@
-"""Size of a config's model: ``python -m detr_d2.tools.model_complexity --config-file FILE``."""
+"""Size of a config's model: ``detr-d2 complexity --config-file FILE``."""
 
 import argparse
 import sys
@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from ..config_file import read_config
 from ..modeling.complexity import USUAL_SIZE, model_complexity
-from .command import run_command
-
-PROGRAM = "python -m detr_d2.tools.model_complexity"
+from .command import CONFIG_HELP, CommandParser, run_command
 
 WHAT_COUNTS = """\
 Counted are all parameters, frozen ones too (the constants of frozen batch norms are none), and the
@@ -17,14 +15,14 @@ Not counted are normalisation, activations, softmax, resizing and post-processin
 masks of all queries here."""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description="Count parameters, and the multiply-adds of one image's inference.",
-        epilog=WHAT_COUNTS,
+    parser = CommandParser(
+        "complexity",
+        f"Count parameters, and the multiply-adds of one image's inference. {WHAT_COUNTS}",
+        ["--config-file COCO-Detection/detr_R_50.yaml --size 800 1066"],
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help=CONFIG_HELP)
     parser.add_argument(
         "--size",
         nargs=2,

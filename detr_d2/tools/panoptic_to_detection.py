@@ -1,4 +1,4 @@
-"""Make COCO detection annotations of panoptic ones: ``python -m detr_d2.tools.panoptic_to_detection``."""
+"""Make COCO detection annotations of panoptic ones: ``detr-d2 panoptic-to-detection``."""
 
 import argparse
 import json
@@ -8,16 +8,17 @@ from pathlib import Path
 
 from ..data import panoptic_to_detection
 from ..errors import named
-from .command import run_command
+from .command import CommandParser, run_command
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.panoptic_to_detection",
-        description="Write a COCO instance annotation file with a box and a mask for every panoptic segment, "
+    parser = CommandParser(
+        "panoptic-to-detection",
+        "Write a COCO instance annotation file with a box and a mask for every panoptic segment, "
         "things and stuff. Train a detector of both on it by naming it in DATASETS.COCO_JSON; a panoptic "
         "model needs no such file, see DATASETS.COCO_PANOPTIC.",
+        ["--panoptic-json panoptic_train.json --panoptic-root panoptic_train --output detection_train.json"],
     )
     parser.add_argument("--panoptic-json", required=True, help="panoptic annotation file")
     parser.add_argument("--panoptic-root", required=True, help="folder of its segmentation maps (png)")

@@ -1,4 +1,4 @@
-"""Draw the curves of a training run: ``python -m detr_d2.tools.plot_training OUTPUT_DIR``."""
+"""Draw the curves of a training run: ``detr-d2 plot OUTPUT_DIR``."""
 
 import argparse
 import logging
@@ -8,14 +8,15 @@ from pathlib import Path
 
 from ..errors import named
 from ..visualization import draw_training_curves, read_metrics
-from .command import run_command
+from .command import CommandParser, run_command
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.plot_training",
-        description="Draw losses, average precision and learning rate of a run from its metrics.json.",
+    parser = CommandParser(
+        "plot",
+        "Draw losses, average precision and learning rate of a run from its metrics.json.",
+        ["output --output curves.png"],
     )
     parser.add_argument("run", metavar="RUN", help="OUTPUT_DIR of the run, or its metrics.json")
     output = "picture to write (default: training_curves.png beside metrics.json)"

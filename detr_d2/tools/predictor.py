@@ -1,6 +1,5 @@
 """What the commands that run a trained model on images share: arguments, config, weights, predictions."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,15 +25,17 @@ from ..data.images import read_image, reading_options
 from ..engine.setup import check_device, make_ready
 from ..errors import UserError, named
 from ..modeling.build import check_mask_config
+from .command import CONFIG_HELP, CommandParser
 
 Record = dict[str, Any]
 
 
-def model_parser(description: str, prog: str | None = None) -> argparse.ArgumentParser:
-    """A parser of the arguments that name a model."""
-    parser = argparse.ArgumentParser(prog, description=description)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
-    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
+def model_parser(name: str, description: str, examples: Sequence[str]) -> CommandParser:
+    """A parser of the arguments that name a model; parameters as of :class:`~.command.CommandParser`."""
+    parser = CommandParser(name, description, examples)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help=CONFIG_HELP)
+    weights = "checkpoint, or detr://NAME of published ones (default: MODEL.WEIGHTS)"
+    parser.add_argument("--weights", metavar="FILE", help=weights)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
     return parser
 

@@ -1,4 +1,4 @@
-"""Repeat a training step that was not finite: ``python -m detr_d2.tools.replay FILE``."""
+"""Repeat a training step that was not finite: ``detr-d2 replay FILE``."""
 
 import argparse
 import sys
@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from ..engine.failed_step import load_failed_step
 from ..engine.replay import replay
 from ..engine.train_step import image_name
-from .command import run_command
+from .command import CommandParser, run_command
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m detr_d2.tools.replay",
-        description="Repeat the training step of a file that a training left when its loss or gradient "
+    parser = CommandParser(
+        "replay",
+        "Repeat the training step of a file that a training left when its loss or gradient "
         "became NaN or infinite, and print the losses. On the CPU they are the same to the last bit.",
+        ["output/non_finite_0000120.pth"],
     )
     parser.add_argument("file", metavar="FILE", help="non_finite_*.pth in the training's OUTPUT_DIR")
     parser.add_argument("--device", help='"cpu" or "cuda"; by default what the training ran on')

@@ -1,1 +1,1 @@
-"""The tables of README.md and MODEL_ZOO.md, made from the code and its data: ``python -m docs.generate``."""
+"""The tables of README.md and docs/, made from the code and its data: ``python -m docs.generate``."""

@@ -13,21 +13,22 @@ from detr_d2.tools.command import run_command
 
 from .config_keys import config_table
 from .markers import replace_table
-from .model_zoo import measure, measured_table, published_tables
+from .model_zoo import measure, measured_table, published_tables, short_table
 
 PROGRAM = "python -m docs.generate"
 
 # By page, then by the name in the markers.
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"config table": config_table},
-    "MODEL_ZOO.md": {"published": published_tables, "measured": measured_table},
+    "README.md": {"zoo": short_table},
+    "docs/config.md": {"config table": config_table},
+    "docs/zoo.md": {"published": published_tables, "measured": measured_table},
 }
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=f"Bring the tables of {' and '.join(TABLES)} up to date."
+        prog=PROGRAM, description=f"Bring the tables of {', '.join(TABLES)} up to date."
     )
     parser.add_argument(
         "--folder", type=Path, default=Path(__file__).parents[2], help="of the pages (default: the clone)"

@@ -1,4 +1,4 @@
-"""The tables of MODEL_ZOO.md, made from ``zoo.json``.
+"""The tables of published models in README.md and docs/zoo.md, made from ``zoo.json``.
 
 What the authors published and what detr_d2's own command measured are separate tables.
 """
@@ -12,11 +12,19 @@ from typing import Any
 from detr_d2.checkpoint.zoo import INDEX_FILE, PREFIX
 from detr_d2.model_zoo import ZooModel, get_config, zoo_models
 from detr_d2.modeling.complexity import USUAL_SIZE, model_complexity
-from detr_d2.tools.model_complexity import PROGRAM
 
 from .markers import markdown_table
 
-COMMAND = f"{PROGRAM} --config-file configs/CONFIG --size {USUAL_SIZE[0]} {USUAL_SIZE[1]}"
+COMMAND = f"detr-d2 complexity --config-file CONFIG --size {USUAL_SIZE[0]} {USUAL_SIZE[1]}"
+
+
+def short_table() -> str:
+    """A line for each model: its name and the authors' figures."""
+    metrics = list(dict.fromkeys(name for model in zoo_models() for name in model.published))
+    rows = [
+        [f"`{PREFIX}{model.name}`", *(_figure(model, metric) for metric in metrics)] for model in zoo_models()
+    ]
+    return markdown_table(["Weights", *metrics], rows)
 
 
 def published_tables() -> str:
@@ -28,7 +36,7 @@ def published_tables() -> str:
     for metrics, group in groups.items():
         rows = [
             [
-                _config_link(model),
+                f"`{model.config}`",
                 model.backbone,
                 _epochs(model),
                 *(f"{value:.1f}" for value in model.published.values()),
@@ -44,7 +52,7 @@ def measured_table() -> str:
     """What was measured here, with the command that did it."""
     rows = [
         [
-            _config_link(model),
+            f"`{model.config}`",
             f"{model.measured['parameters'] / 1e6:.2f} M",
             f"{model.measured['multiply_adds'] / 1e9:.1f} G",
         ]
@@ -59,8 +67,8 @@ def _epochs(model: ZooModel) -> str:
     return f"{model.epochs} + {model.mask_epochs}" if model.mask_epochs else str(model.epochs)
 
 
-def _config_link(model: ZooModel) -> str:
-    return f"[{model.config}](configs/{model.config})"
+def _figure(model: ZooModel, metric: str) -> str:
+    return f"{model.published[metric]:.1f}" if metric in model.published else ""
 
 
 def measure(file: Path) -> None:

@@ -10,15 +10,16 @@ from detr_d2.checkpoint.zoo import INDEX_FILE
 from detr_d2.modeling.complexity import model_complexity
 from docs.generate.model_zoo import COMMAND, measure
 
-PAGE = Path(__file__).parents[2] / "MODEL_ZOO.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "zoo.md"
 
 
 def test_published_and_measured_figures_are_in_separate_tables() -> None:
-    _, published, measured = PAGE.read_text().split("\n## ")
+    _, published, measured = PAGE.read_text().split("\n## ")[1].split("\n### ")
     assert published.startswith("Published by the authors\n")
     assert measured.startswith("Measured here\n")
     for model in model_zoo.zoo_models():
-        link = f"| [{model.config}](configs/{model.config}) | "
+        link = f"| `{model.config}` | "
         (row,) = (line for line in published.splitlines() if line.startswith(link))
         epochs = "500 + 25" if "PQ" in model.published else "500"
         cells = [model.backbone, epochs, *(f"{figure:.1f}" for figure in model.published.values())]
@@ -28,6 +29,15 @@ def test_published_and_measured_figures_are_in_separate_tables() -> None:
         assert row == f"{link}{million:.2f} M | {billion:.1f} G |"
     assert "AP" not in measured
     assert "Multiply-adds" not in published
+
+
+def test_the_readme_has_a_line_for_each_model() -> None:
+    text = (ROOT / "README.md").read_text()
+    for model in model_zoo.zoo_models():
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `detr://{model.name}` | "))
+        figures = [cell.strip() for cell in row.split("|")[2:-1] if cell.strip()]
+        assert figures == [f"{figure:.1f}" for figure in model.published.values()]
+    assert "published by DETR's authors" in text
 
 
 def test_the_data_file_names_the_command_that_measured() -> None:

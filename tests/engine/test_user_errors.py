@@ -18,7 +18,7 @@ from detectron2.engine import HookBase
 
 from detr_d2.data import DetrDatasetMapper
 from detr_d2.engine import DetrTrainer, argument_parser, launch
-from train_net import main
+from detr_d2.tools.train import run as main
 
 
 def arguments(folder: Path, *words: str) -> argparse.Namespace:

@@ -60,9 +60,9 @@ def test_registering_again_is_fine_and_other_files_under_one_name_are_not(shapes
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_data_set_names_the_command_that_makes_it(tmp_path, catalog, name):
     register_shapes(tmp_path / "nowhere", prefix="absent")
-    with pytest.raises(FileNotFoundError, match="python -m detr_d2.tools.generate_shapes"):
+    with pytest.raises(FileNotFoundError, match="detr-d2 shapes"):
         DatasetCatalog.get(f"absent_{name}")
-    with pytest.raises(DataError, match="python -m detr_d2.tools.generate_shapes"):
+    with pytest.raises(DataError, match="detr-d2 shapes"):
         load_dataset(f"absent_{name}")
 
 

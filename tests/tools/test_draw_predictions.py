@@ -1,4 +1,4 @@
-"""``python -m detr_d2.tools.draw_predictions``."""
+"""``detr-d2 draw``."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command ``python -m detr_d2.tools.generate_shapes``."""
+"""The command ``detr-d2 shapes``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m detr_d2.tools.plot_training``."""
+"""``detr-d2 plot``."""
 
 import json
 from pathlib import Path

@@ -13,6 +13,7 @@ import numpy as np
 from detectron2.utils.file_io import PathManager
 
 from ...errors import UserError
+from ...progress import progress
 from ..images import ImageHeader, image_header
 from .findings import Report
 
@@ -102,7 +103,8 @@ def in_threads(
 
     parts = [items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE)]
     with ThreadPoolExecutor(threads) as pool:
-        return list(chain.from_iterable(pool.map(read_part, parts)))
+        read_parts = progress(pool.map(read_part, parts), "Looking at files", len(parts))
+        return list(chain.from_iterable(read_parts))
 
 
 def _compare(report: Report, file: str, header: ImageHeader | UserError, width: float, height: float) -> None:

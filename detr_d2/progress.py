@@ -1,0 +1,24 @@
+"""A progress bar for what can take long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+# What is done sooner, in seconds, has no bar.
+DELAY = 1.0
+
+
+def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+    """Go through items, with a bar on standard error where this is a terminal.
+
+    Args:
+        items: anything that can be gone through once.
+        what: is done, in the words of the user.
+        total: number of items, where they do not know it.
+    """
+    yield from tqdm(items, what, total, leave=False, disable=None, delay=DELAY)
