@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from detr_d2.modeling import HungarianMatcher, LossWeights, Prediction, SetCriterion, Targets
+from detr_d2.modeling import CrossEntropy, HungarianMatcher, LossWeights, Prediction, SetCriterion, Targets
 from detr_d2.tools.command import run_command
 
 from . import timing
@@ -44,7 +44,9 @@ def compare(args: argparse.Namespace) -> None:
         boxes=torch.rand(args.batch, args.objects, 4) * 0.4 + 0.2,
         counts=(args.objects,) * args.batch,
     )
-    ours = SetCriterion(CLASSES, QUERIES, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), 0.1)
+    ours = SetCriterion(
+        CLASSES, QUERIES, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), CrossEntropy(0.1)
+    )
     published = build_published_criterion(args.published, CLASSES)
     published_targets = as_published_targets(targets)
 

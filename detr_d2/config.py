@@ -63,8 +63,14 @@ def _add_model_keys(cfg: CfgNode) -> None:
     # Object queries: the largest number of detections in an image.
     detr.NUM_OBJECT_QUERIES = 100
     # How the queries attend to each other and to the image: one of detr_d2.modeling.DECODERS. "detr" is
-    # published DETR's.
+    # published DETR's; "conditional" (Conditional DETR) lets each query look around a point of its own, and
+    # converges sooner; so does "dab" (DAB-DETR), whose queries are boxes that each layer refines.
     detr.DECODER = "detr"
+    detr.DAB = CfgNode()
+    # With "dab": learn one vector that all queries start from, as DN-DETR does, in place of zeros.
+    detr.DAB.LEARNED_CONTENT = False
+    # As POSITION_TEMPERATURE, of the points or boxes of decoders that have them.
+    detr.QUERY_TEMPERATURE = 10000.0
     # The backbone feature map that the transformer reads.
     detr.IN_FEATURE = "res5"
     # With MODEL.MASK_ON: backbone feature maps that the mask head adds to its own, from coarse to fine, each
@@ -73,7 +79,17 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Set criterion: weights of the terms of the loss
 
-    # Cross entropy of the classes.
+    # How classes are learned. "cross_entropy": one distribution over the classes and no-object, as published
+    # DETR's. "focal": a probability for each class by itself, with the sigmoid focal loss; inference then
+    # gives the TEST.DETECTIONS_PER_IMAGE best of all classes of all queries. Recipes of decoders that
+    # converge early have it, with CLASS_WEIGHT 2 and COST_CLASS 2.
+    detr.CLASS_LOSS = "cross_entropy"
+    detr.FOCAL = CfgNode()
+    # With "focal": weight of the right class; the others have 1 minus this.
+    detr.FOCAL.ALPHA = 0.25
+    # With "focal": exponent that takes weight from what is right already.
+    detr.FOCAL.GAMMA = 2.0
+    # The class loss.
     detr.CLASS_WEIGHT = 1.0
     # L1 distance of normalised (cx, cy, w, h) boxes.
     detr.L1_WEIGHT = 5.0
@@ -85,7 +101,7 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.DICE_WEIGHT = 1.0
     # True compares masks over the padded batch as published DETR does, False over each image alone.
     detr.MASK_LOSS_ON_PADDING = False
-    # Weight of the no-object class inside the cross entropy; the object classes have 1.
+    # With "cross_entropy": weight of the no-object class inside it; the object classes have 1.
     detr.NO_OBJECT_WEIGHT = 0.1
     # True matches and supervises every decoder layer, False only the last one.
     detr.DEEP_SUPERVISION = True
@@ -98,10 +114,20 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Auxiliary supervision, in training alone: models converge earlier, inference does not change
 
-    # Which of detr_d2.modeling.AUXILIARIES; () is published DETR. "groups" has more queries, in groups that
-    # are each matched by themselves (Group DETR). "encoder" lets the heads read each object off the
-    # encoder's token at its center: helps models trained from scratch to find out where to look.
+    # Which of detr_d2.modeling.AUXILIARIES; () is published DETR. "denoising" lets the decoder find objects
+    # back whose classes and boxes have noise (DN-DETR): it learns to refine before it can find. "groups" has
+    # more queries, in groups that are each matched by themselves (Group DETR). "encoder" lets the heads read
+    # each object off the encoder's token at its center: helps models trained from scratch to find out where
+    # to look.
     detr.AUXILIARY = ()
+    detr.DENOISING = CfgNode()
+    # With "denoising": how many times each object is denoised.
+    detr.DENOISING.GROUPS = 5
+    # With "denoising": probability that an object's class is replaced by any.
+    detr.DENOISING.LABEL_NOISE = 0.2
+    # With "denoising": a center moves by up to half of this share of the box, which grows or shrinks by up to
+    # this share.
+    detr.DENOISING.BOX_NOISE = 0.4
     detr.GROUPS = CfgNode()
     # With "groups": how many of NUM_OBJECT_QUERIES queries each, the one of inference counted.
     detr.GROUPS.NUM = 11
@@ -111,7 +137,7 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Hungarian matching: weights of the terms of the cost
 
-    # Minus the probability of the object's class.
+    # Minus the probability of the object's class; with "focal" what its loss would rise by.
     detr.COST_CLASS = 1.0
     # L1 distance of normalised (cx, cy, w, h) boxes.
     detr.COST_L1 = 5.0
@@ -126,12 +152,15 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.TEST.INSTANCE_ON = True
     # "panoptic_seg" in the results. Needs MODEL.MASK_ON and a data set with things and stuff.
     detr.TEST.PANOPTIC_ON = False
-    # Instances of a lower score are left out. 0 keeps one for each query, as published DETR does.
+    # Instances of a lower score are left out. 0 keeps one for each query, as published DETR does, or all of
+    # CLASS_LOSS "focal".
     detr.TEST.INSTANCE_SCORE_THRESHOLD = 0.0
     # A pixel belongs to an instance's mask where its probability is above this.
     detr.TEST.MASK_THRESHOLD = 0.5
-    # Queries with a score up to this take no part in panoptic segmentation.
+    # Queries with a score up to this take no part in panoptic segmentation; with CLASS_LOSS "cross_entropy".
     detr.TEST.PANOPTIC_SCORE_THRESHOLD = 0.85
+    # The same with "focal", whose scores are lower.
+    detr.TEST.SIGMOID_PANOPTIC_SCORE_THRESHOLD = 0.3
     # Panoptic segments of so few pixels are left out.
     detr.TEST.PANOPTIC_MIN_AREA = 4
     # The mask head takes so many queries at a time, all images of a batch counted: bounds memory only.

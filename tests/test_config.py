@@ -148,6 +148,34 @@ def test_the_joint_panoptic_config_trains_detector_and_masks_together() -> None:
     assert joint.SOLVER == boxes.SOLVER
 
 
+@pytest.mark.parametrize(
+    ("name", "decoder", "millions", "auxiliary"),
+    [
+        ("conditional_detr_R_50_50ep", "conditional", 43.42, ()),
+        ("dab_detr_R_50_50ep", "dab", 43.67, ()),
+        ("dn_detr_R_50_50ep", "dab", 43.69, ("denoising",)),
+        ("dn_group_detr_R_50_12ep", "dab", 43.7, ("denoising", "groups")),
+        ("conditional_detr_R_50_DC5_50ep", "conditional", 43.42, ()),
+        ("dab_detr_R_50_DC5_50ep", "dab", 43.67, ()),
+        ("dn_detr_R_50_DC5_50ep", "dab", 43.69, ("denoising",)),
+    ],
+)
+def test_configs_that_converge_sooner(
+    name: str, decoder: str, millions: float, auxiliary: tuple[str, ...]
+) -> None:
+    cfg = load(CONFIGS / "COCO-Detection" / f"{name}.yaml")
+    detr, dab = cfg.MODEL.DETR, decoder == "dab"
+    assert (decoder, auxiliary, "focal") == (detr.DECODER, detr.AUXILIARY, detr.CLASS_LOSS)
+    assert ((20, 0) if dab else (10000, 0.1)) == (detr.POSITION_TEMPERATURE, detr.DROPOUT)
+    assert (2, 1 if dab else 2) == (detr.COST_CLASS, detr.CLASS_WEIGHT)
+    schedule = (90000, (82500,)) if "12ep" in name else (375000, (300000,))
+    assert (16, *schedule) == (cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS)
+    model = build_model(cfg)
+    assert model.backbone.output_shape()["res5"].stride == (16 if "DC5" in name else 32)
+    assert model.query_embed.num_queries == 300
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
+
+
 def test_every_config_in_the_repository_builds() -> None:
     names = sorted(CONFIGS.glob("*/*.yaml"))
     assert len(names) >= 5

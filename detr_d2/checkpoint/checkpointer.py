@@ -72,13 +72,15 @@ class DetrCheckpointer(DetectionCheckpointer):
         self._weights = weights or self.model.state_dict
         self._metadata = metadata or dict
         head = self.model.state_dict().get(HEAD[0])
-        count = None if head is None else len(head) - 1
+        known = getattr(getattr(self.model, "criterion", None), "num_classes", None)
+        count = None if head is None else known or len(head) - 1
         self._classes = ModelClasses(
             class_rows,
             count,
             names=lambda: class_list(self._metadata(), count or 0) or (),
             numbers=category_ids or dict,
             kept=keep_classes,
+            no_object=head is None or len(head) != count,
         )
         self.loaded: set[str] = set()
 

@@ -28,14 +28,14 @@ _HOW_TO_SAY = (
     '"as_is" (row i is class i), "category_ids" (by those of the data set) or "coco"'
 )
 
-# Rows of a published head -> names by the category ids that its rows are numbered by (the last row is
-# no-object), of things alone and with stuff.
+# Rows of a published head, no-object not counted -> names by the category ids that they are numbered by, of
+# things alone and with stuff.
 _COCO_HEADS: dict[int, dict[int, str]] = {
     rows: {category["id"]: category["name"] for category in COCO_CATEGORIES if category["isthing"] or stuff}
-    for rows, stuff in ((92, False), (251, True))
+    for rows, stuff in ((91, False), (250, True))
 }
 
-# The logit of a class that must never be predicted: its softmax is 0, in half precision too.
+# The logit of a class that must never be predicted: its probability is 0, in half precision too.
 _NEVER = -1e4
 
 
@@ -51,6 +51,7 @@ class ModelClasses:
         numbers: of the classes by category ids of the data set that the model is for; empty where unknown.
         is_coco: whether the file is one of those that were published for COCO.
         kept: a file's classes are left as they are where there are as many.
+        no_object: whether the model's class head ends in a row for no-object.
     """
 
     rule: str = AUTO
@@ -59,6 +60,7 @@ class ModelClasses:
     numbers: Callable[[], Mapping[int, int]] = dict
     is_coco: Callable[[], bool] = bool
     kept: bool = False
+    no_object: bool = True
 
     def category_ids(self) -> list[int]:
         """The category ids in the order of the classes; empty where unknown."""
@@ -66,12 +68,12 @@ class ModelClasses:
         return sorted(numbers, key=lambda category: numbers[category])
 
 
-def number_of_rows(weights: Weights) -> int:
-    """The R of a class head (R, d) and (R,) for R - 1 classes; TypeError where it is none."""
+def number_of_rows(weights: Weights, no_object: bool = True) -> int:
+    """The C of a class head (R, d) and (R,), without the row for no-object; TypeError where it is none."""
     shapes = [tuple(weights[name].shape) if name in weights else () for name in HEAD]
-    if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or shapes[0][0] < 2:
+    if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or shapes[0][0] <= no_object:
         raise TypeError(f"a class head of {shapes[0]} and {shapes[1]}")
-    return shapes[0][0]
+    return shapes[0][0] - no_object
 
 
 def number_by_classes(result: Conversion, classes: ModelClasses, source: str) -> None:
@@ -88,9 +90,10 @@ def number_by_classes(result: Conversion, classes: ModelClasses, source: str) ->
         CheckpointError: the rule does not suit so many rows; or both "as_is" and "category_ids" do, with
             different results.
     """
-    rows = number_of_rows(result.weights)
-    labels = class_list(result.metadata, rows - 1)
-    rule = _rule(classes, rows, labels, source)
+    rows = number_of_rows(result.weights, result.no_object)
+    total, last = rows + result.no_object, [rows] if result.no_object else []
+    labels = class_list(result.metadata, rows)
+    rule = _rule(classes, rows, total, labels, source)
     if rule in (COCO, CATEGORY_IDS):
         if rule == COCO:
             ids, names = list(_COCO_HEADS[rows]), list(_COCO_HEADS[rows].values())
@@ -102,34 +105,38 @@ def number_by_classes(result: Conversion, classes: ModelClasses, source: str) ->
         if rule == COCO and rows == max(_COCO_HEADS):  # as Detectron2's: with stuff, both lists hold all
             result.metadata["stuff_classes"] = list(names)
         for name in HEAD:
-            result.weights[name] = result.weights[name][[*ids, rows - 1]]
+            result.weights[name] = result.weights[name][[*ids, *last]]
         result.first_classes = rule == CATEGORY_IDS
-        unused = listed(sorted(set(range(rows - 1)) - set(ids)), 200)
+        unused = listed(sorted(set(range(rows)) - set(ids)), 200)
         result.facts.append(
-            f"Of the {rows} rows of its class head those of {what} are the classes, in this order; left out "
+            f"Of the {total} rows of its class head those of {what} are the classes, in this order; left out "
             f"are the rows {unused or 'none'}."
         )
     elif rule is None:
         for name in HEAD:
             del result.weights[name]
         result.notes.append(
-            f"Its class head has {rows} rows, and the model {classes.count} classes: the class head is new. "
+            f"Its class head has {total} rows, and the model {classes.count} classes: the class head is new. "
             f"To keep it, {_HOW_TO_SAY}."
         )
     elif classes.rule == AUTO and labels is None and not classes.category_ids():
         result.notes.append(
-            f"The {rows} rows of its class head are taken as they are, row i as class i. If that is wrong, "
+            f"The {total} rows of its class head are taken as they are, row i as class i. If that is wrong, "
             f"{_HOW_TO_SAY}."
         )
 
 
 def number_by_ids(
-    weights: dict[str, Tensor], metadata: Mapping[str, Any], rule: str, category_ids: Sequence[int]
+    weights: dict[str, Tensor],
+    metadata: Mapping[str, Any],
+    rule: str,
+    category_ids: Sequence[int],
+    no_object: bool = True,
 ) -> int:
     """Number the rows of a class head as another program does, in place; undoes :func:`number_by_classes`.
 
     Rows that no category uses get zero weights and a bias of -10,000, so that the softmax over all rows
-    is the one over the rows in use.
+    is the one over the rows in use, and their sigmoid is 0.
 
     Returns:
         how many rows were added.
@@ -137,7 +144,7 @@ def number_by_ids(
     Raises:
         CheckpointError: the classes are not as the rule says.
     """
-    classes = len(weights[HEAD[0]]) - 1
+    classes = len(weights[HEAD[0]]) - no_object
     size = next((rows for rows, ids in _COCO_HEADS.items() if len(ids) == classes), 0)
     coco = _COCO_HEADS.get(size, {})
     if rule == AUTO:
@@ -151,12 +158,13 @@ def number_by_ids(
             known = f"COCO has {' or '.join(str(len(head)) for head in _COCO_HEADS.values())}"
         raise CheckpointError(f"the model has {classes} classes, and {known}")
     if rule != COCO:
-        size = max(ids) + 2
+        size = max(ids) + 1
     for name, unused in zip(HEAD, (0.0, _NEVER), strict=True):
-        spread = torch.full((size, *weights[name].shape[1:]), unused, dtype=weights[name].dtype)
-        spread[[*ids, size - 1]] = weights[name]
+        shape = (size + no_object, *weights[name].shape[1:])
+        spread = torch.full(shape, unused, dtype=weights[name].dtype)
+        spread[[*ids, *([size] if no_object else [])]] = weights[name]
         weights[name] = spread
-    return size - classes - 1
+    return size - classes
 
 
 def listed(items: Iterable[object], shown: int = 10) -> str:
@@ -165,32 +173,43 @@ def listed(items: Iterable[object], shown: int = 10) -> str:
     return ", ".join(texts[:shown]) + (f", ... ({len(texts)} in all)" if len(texts) > shown else "")
 
 
-def _rule(classes: ModelClasses, rows: int, labels: Sequence[str] | None, source: str) -> str | None:
-    """Which of :data:`RULES` the rows of a file follow, but "auto"; None where that is unknown."""
+def _rule(
+    classes: ModelClasses, rows: int, total: int, labels: Sequence[str] | None, source: str
+) -> str | None:
+    """Which of :data:`RULES` the rows of a file follow, but "auto"; None where that is unknown.
+
+    Args:
+        classes: what is known of the model's.
+        rows: of the file, without that for no-object.
+        total: with it.
+        labels: names of the rows, where the file has some.
+        source: how the user called the file.
+    """
     start = f"checkpoint {source}: MODEL.DETR.CLASS_ROWS is {classes.rule!r}, but "
     if classes.rule not in RULES:
         raise CheckpointError(f"{start}must be one of {', '.join(RULES)}")
     if classes.rule == COCO and rows not in _COCO_HEADS:
-        raise CheckpointError(f"{start}a head of COCO's has 92 or 251 rows, and the file's has {rows}")
+        sizes = " or ".join(str(size + total - rows) for size in _COCO_HEADS)
+        raise CheckpointError(f"{start}a head of COCO's has {sizes} rows, and the file's has {total}")
     if classes.rule == CATEGORY_IDS:
         ids = classes.category_ids()
         if not ids:
             raise CheckpointError(f"{start}the data set's ids are not known: set DATASETS.TRAIN or .TEST")
         if not _have_rows(ids, rows):
             span = f"from {min(ids)} to {max(ids)}"
-            raise CheckpointError(f"{start}the data set's go {span}, the file's rows from 0 to {rows - 2}")
+            raise CheckpointError(f"{start}the data set's go {span}, the file's rows from 0 to {rows - 1}")
     if classes.rule != AUTO:
         return classes.rule
     if _is_coco(classes, rows, labels):
         return COCO
     if labels or classes.count is None:
         return AS_IS
-    if rows != classes.count + 1:
+    if rows != classes.count:
         return None
     ids = classes.category_ids()
     if _have_rows(ids, rows) and ids != list(range(len(ids))):
         raise CheckpointError(
-            f"checkpoint {source} has a class head of {rows} rows, which may be the model's {rows - 1} "
+            f"checkpoint {source} has a class head of {total} rows, which may be the model's {rows} "
             f"classes in order, or be numbered by the data set's category ids ({listed(sorted(ids))}): "
             f"{_HOW_TO_SAY}"
         )
@@ -198,7 +217,7 @@ def _rule(classes: ModelClasses, rows: int, labels: Sequence[str] | None, source
 
 
 def _have_rows(ids: Sequence[int], rows: int) -> bool:
-    return bool(ids) and min(ids) >= 0 and max(ids) <= rows - 2
+    return bool(ids) and min(ids) >= 0 and max(ids) < rows
 
 
 def _is_coco(classes: ModelClasses, rows: int, labels: Sequence[str] | None) -> bool:

@@ -54,7 +54,8 @@ def to_ours(weights: Weights, metadata: object, source: str, classes: ModelClass
             result = Conversion(OURS.name, dict(weights), mapped={name: name for name in weights})
         else:
             result = layout.to_ours(weights)
-        numbered = layout.category_ids and HEAD[0] in result.weights and number_of_rows(result.weights)
+        has_head = layout.category_ids and HEAD[0] in result.weights
+        numbered = has_head and number_of_rows(result.weights, result.no_object)
     except (LookupError, RuntimeError, TypeError) as error:
         raise CheckpointError(
             f"checkpoint {source} has the names of {layout.description}, but not all of its tensors, or "
@@ -146,7 +147,8 @@ def from_detr_d2(
         weights["query_embed.weight"] = weights["query_embed.weight"][:num_queries].clone()
     added = 0
     if LAYOUTS[layout].category_ids and HEAD[0] in weights:
-        added = number_by_ids(weights, metadata or {}, rule, category_ids)
+        no_object = LAYOUTS[layout].no_object
+        added = number_by_ids(weights, metadata or {}, rule, category_ids, no_object)
     result = LAYOUTS[layout].from_ours(weights)
     if result.left:
         raise CheckpointError(

@@ -84,6 +84,7 @@ class Conversion:
         mapped: from each name in the source to its name in the target, or its names with commas between.
         left: what the source holds and the target has no place for.
         added: what the target holds and the source does not, in words.
+        no_object: the last row of the class head is for no-object.
         first_classes: the rows of the class head are those of the first of the model's classes.
         facts: a sentence for what was done to the class head, as it was known to be right.
         notes: a sentence for what was done so, and may be wrong.
@@ -95,6 +96,7 @@ class Conversion:
     mapped: dict[str, str] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    no_object: bool = True
     first_classes: bool = False
     facts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -115,6 +117,8 @@ class Layout:
         separate_attention: queries', keys' and values' projections are three tensors, not one.
         category_ids: its programs number the rows of the class head by category ids, or may do so.
         bare: its files are state dicts, without a key ``model``.
+        no_object: its class head ends in a row for no-object.
+        split: our names of two tensors, of which the second is the last row of the first there; None: none.
     """
 
     name: str
@@ -127,6 +131,8 @@ class Layout:
     separate_attention: bool = False
     category_ids: bool = False
     bare: bool = False
+    no_object: bool = True
+    split: tuple[str, str] | None = None
 
     @property
     def is_detector(self) -> bool:
@@ -155,7 +161,7 @@ class Layout:
         Raises:
             LookupError, RuntimeError: the three projections of an attention layer do not belong together.
         """
-        result, separate = Conversion(self.name), {}
+        result, separate = Conversion(self.name, no_object=self.no_object), {}
         for name, value in weights.items():
             ours = self._our_name(name)
             if ours is None or _UNUSED.search(name):
@@ -167,12 +173,19 @@ class Layout:
         for name in dict.fromkeys(result.mapped.values()):
             parts = [separate[part] for part in _projections(name)] if name not in separate else []
             result.weights[name] = torch.cat(parts) if parts else separate[name]
+        if self.split and self.split[0] in result.weights:
+            table = result.weights[self.split[0]]
+            result.weights |= zip(self.split, (table[:-1].clone(), table[-1].clone()), strict=True)
         return result
 
     def from_ours(self, weights: Weights) -> Conversion:
         """Convert weights of our layout to this one."""
-        result = Conversion(OURS_NAME)
+        result = Conversion(OURS_NAME, no_object=self.no_object)
         has_masks = any(name.startswith(_MASK_HEAD) for name in weights)
+        weights = dict(weights)
+        if self.split and set(self.split) <= weights.keys():
+            last = weights.pop(self.split[1])
+            weights[self.split[0]] = torch.cat([weights[self.split[0]], last[None]])
         for name, value in weights.items():
             parts = _projections(name) if self.separate_attention else []
             within = "detr." if self.nested and has_masks and not name.startswith(_MASK_HEAD) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .layout import DETECTOR, OURS_NAME, Layout, Names, under
+from .variants import detrex_variants, hugging_face_variants
 
 # Inside a ResNet: timm's names are torchvision's.
 _TORCHVISION: Names = (
@@ -139,15 +140,20 @@ def _hugging_face(name: str, whose: str, resnet: Names) -> Layout:
     )
 
 
-# By name, in the order in which files are compared with them: ours after those whose names are ours with
-# something more.
+_TIMM = _hugging_face("huggingface", "timm's", _TORCHVISION)
+_OWN_RESNET = _hugging_face("huggingface-resnet", "its own", _HUGGING_FACE)
+
+# By name, in the order in which files are compared with them: after those that have the same names and more.
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
         _PUBLISHED,
         _WRAPPER,
-        _hugging_face("huggingface", "timm's", _TORCHVISION),
-        _hugging_face("huggingface-resnet", "its own", _HUGGING_FACE),
+        *hugging_face_variants(_TIMM, "timm's"),
+        *hugging_face_variants(_OWN_RESNET, "its own"),
+        *detrex_variants(_DETREX),
+        _TIMM,
+        _OWN_RESNET,
         _DETREX,
         OURS,
         _TORCHVISION_RESNET,

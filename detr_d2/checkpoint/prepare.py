@@ -70,7 +70,7 @@ def prepare(
     # leave nothing to guess, whatever the file says.
     if prefix is None and guess_names and (layout is None or (layout is OURS and not is_detr)):
         return Prepared(given, {**rest, HEURISTICS: True})
-    found, notes, in_order = "", [], False
+    found, notes, in_order, no_object = "", [], False, classes.no_object
     if prefix is not None or layout is OURS:
         if prefix:
             weights = {prefix + name: value for name, value in weights.items()}
@@ -79,6 +79,7 @@ def prepare(
     elif layout is not None or is_detr or not given.keys() & model.keys():
         result = to_ours(weights, rest.get("metadata"), source, classes)
         weights, notes, in_order = result.weights, result.notes, result.first_classes
+        no_object = result.no_object
         found = f"{source} holds {LAYOUTS[result.source].description}"
         if not LAYOUTS[result.source].is_detector:
             weights = place_backbone(weights, model, f"checkpoint {found}")
@@ -96,10 +97,15 @@ def prepare(
     if is_detr:
         rows = weights[HEAD[0]].shape[:1].numel() if HEAD[0] in weights else 0
         metadata = rest.get("metadata")
-        names, own_names = class_list(metadata if isinstance(metadata, Mapping) else {}, rows - 1), None
+        metadata = metadata if isinstance(metadata, Mapping) else {}
+        if not found and class_list(
+            metadata, rows - (not no_object)
+        ):  # a file of ours does not tell otherwise
+            no_object = not no_object
+        names, own_names = class_list(metadata, rows - no_object), None
         if names is not None and not (classes.kept and rows == len(model[HEAD[0]])):
             own_names = list(classes.names())
-        fitted = fit(weights, model, names, own_names, in_order)
+        fitted = fit(weights, model, names, own_names, in_order, (no_object, classes.no_object))
         _refuse(source, weights, model, _other_shapes, "Set MODEL.RESNETS and MODEL.DETR as they were for it")
     broken = [name for name, x in weights.items() if x.is_floating_point() and not torch.isfinite(x).all()]
     if broken:

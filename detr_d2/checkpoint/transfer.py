@@ -15,6 +15,7 @@ from .layout import HEAD, Weights
 Classes = Sequence[str]
 
 _QUERIES = "query_embed.weight"
+_LABELS = "auxiliary.denoising.label.weight"  # a row for each class
 
 
 @dataclass
@@ -38,6 +39,7 @@ def fit(
     classes: Classes | None = None,
     model_classes: Classes | None = None,
     in_order: bool = False,
+    ends: tuple[bool, bool] = (True, True),
 ) -> Fitted:
     """Fit the class head and the object queries of ``weights`` to ``model``, in place.
 
@@ -52,21 +54,23 @@ def fit(
         classes: names of the C' classes, where known.
         model_classes: names of the model's C classes, where known.
         in_order: the file's classes are the first of the model's.
+        ends: whether the file's class head, and the model's, end in a row for no-object.
     """
     result = Fitted()
     if all(name in weights and name in model for name in HEAD):
         size, own = weights[HEAD[1]].numel(), len(model[HEAD[0]])
         # Another width of tokens is not for here, nor is what was never a class head.
         if all(weights[name].shape == (size, *model[name].shape[1:]) for name in HEAD):
-            rows, note = _class_rows(size - 1, own - 1, classes, model_classes, in_order)
+            number, own_number = size - ends[0], own - ends[1]
+            rows, note = _class_rows(number, own_number, classes, model_classes, in_order)
+            last = {own - 1: size - 1} if all(ends) else {}
+            if len(set(ends)) > 1:
+                note = "Its classes were learned with another MODEL.DETR.CLASS_LOSS: the class head is new."
+            _fit_rows(result, weights, model, HEAD, None if len(set(ends)) > 1 else rows, last)
+            has_labels = _LABELS in weights and _LABELS in model
+            if has_labels and weights[_LABELS].shape == (number, *model[_LABELS].shape[1:]):
+                _fit_rows(result, weights, model, (_LABELS,), rows, {})
             result.notes += [note] if note else []
-            if rows is None:
-                for name in HEAD:
-                    del weights[name]
-                result.moved = True
-            elif size != own or rows != {row: row for row in range(size - 1)}:
-                for name in HEAD:
-                    _carry(result, weights, model, name, {**rows, own - 1: size - 1})
     old, new = weights.get(_QUERIES), model.get(_QUERIES)
     if old is None or new is None or not old.ndim or old.shape[1:] != new.shape[1:] or len(old) == len(new):
         return result
@@ -76,6 +80,23 @@ def fit(
     text += f", the other {len(new) - kept} of the model are new" if len(new) > kept else ""
     result.notes.append(f"{text}.")
     return result
+
+
+def _fit_rows(
+    result: Fitted,
+    weights: dict[str, Tensor],
+    model: Weights,
+    names: Sequence[str],
+    rows: dict[int, int] | None,
+    last: dict[int, int],
+) -> None:
+    """Carry over rows of some tensors, those of the classes and ``last``, or leave the tensors out (None)."""
+    for name in names:
+        if rows is None:
+            del weights[name]
+            result.moved = True
+        elif len(weights[name]) != len(model[name]) or any(row != was for row, was in rows.items()):
+            _carry(result, weights, model, name, {**rows, **last})
 
 
 def carried_rows(classes: Classes, model_classes: Classes) -> dict[int, int]:

@@ -1,6 +1,7 @@
 """The model: tensors and Detectron2 structures in, tensors and Detectron2 structures out."""
 
 from .auxiliary import AUXILIARIES, Auxiliary
+from .class_loss import CLASS_LOSSES, ClassLoss, CrossEntropy, SigmoidFocal
 from .criterion import LossWeights, SetCriterion
 from .decoders import DECODERS, Decoder, DecoderLayer
 from .detr import Detr
@@ -17,9 +18,12 @@ from .transformer import Encoder, EncoderLayer, Transformer
 
 __all__ = [
     "AUXILIARIES",
+    "CLASS_LOSSES",
     "DECODERS",
     "Auxiliary",
     "BoxAttentionMaps",
+    "ClassLoss",
+    "CrossEntropy",
     "Decoded",
     "Decoder",
     "DecoderLayer",
@@ -39,6 +43,7 @@ __all__ = [
     "Prediction",
     "Queries",
     "SetCriterion",
+    "SigmoidFocal",
     "Supervision",
     "Targets",
     "Transformer",

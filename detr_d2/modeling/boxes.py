@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+# The logit of 1 - 1e-5, where the inverse sigmoid of published code ends.
+_LARGEST_LOGIT = math.log(1e5 - 1)
 
 
 def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
@@ -37,3 +42,11 @@ def generalized_box_iou(boxes: Tensor, others: Tensor) -> Tensor:
     union = area + other_area - intersection
     hull = (torch.maximum(high, other_high) - torch.minimum(low, other_low)).prod(dim=-1)
     return intersection / union - (hull - union) / hull
+
+
+def bounded_logits(reference: Tensor) -> Tensor:
+    """Points or boxes before the sigmoid → the same, at least 1e-5 from the border of the image.
+
+    A box that is predicted relative to another can then come back from where the sigmoid is flat.
+    """
+    return reference.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)

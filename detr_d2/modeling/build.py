@@ -12,6 +12,7 @@ from torch import nn
 from ..classes import thing_classes
 from ..errors import ConfigError, require
 from .auxiliary import AUXILIARIES
+from .class_loss import CLASS_LOSSES
 from .criterion import LossWeights, SetCriterion
 from .decoders import DECODERS
 from .inference import Inference
@@ -20,7 +21,7 @@ from .matcher import HungarianMatcher
 from .position_encoding import LearnedPositionEncoding, SinePositionEncoding
 from .preprocessing import Normalize
 from .segmentation import MaskHead, check_mask_widths
-from .transformer import Encoder, Transformer
+from .transformer import Transformer
 
 # What MODEL.DETR.POSITION_EMBEDDING may name.
 POSITION_ENCODINGS: dict[str, Callable[[CfgNode], nn.Module]] = {
@@ -35,6 +36,7 @@ _LEAST = (
 )
 # Keys of MODEL.DETR with the names that they may give.
 _NAMES: dict[str, Collection[str]] = {
+    "CLASS_LOSS": CLASS_LOSSES,
     "DECODER": DECODERS,
     "POSITION_EMBEDDING": POSITION_ENCODINGS,
     "LOSS_NORMALIZATION": ("joint", "per_process"),
@@ -56,21 +58,22 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
     rule = f"one that the backbone gives, {list(features)} (a ResNet: MODEL.RESNETS.OUT_FEATURES)"
     require(detr.IN_FEATURE in features, "MODEL.DETR.IN_FEATURE", detr.IN_FEATURE, rule)
     decoder = DECODERS[detr.DECODER]
+    class_loss = CLASS_LOSSES[detr.CLASS_LOSS].from_config(cfg)
     auxiliary = {name: AUXILIARIES[name].from_config(cfg) for name in detr.AUXILIARY}
     copies = max((one.copies for one in auxiliary.values()), default=1)
     # In this order, in which the initial weights are drawn.
     return {
         "position_encoding": POSITION_ENCODINGS[detr.POSITION_EMBEDDING](cfg),
-        "transformer": Transformer(Encoder.from_config(cfg), decoder.from_config(cfg)),
+        "transformer": Transformer(decoder.encoder.from_config(cfg), decoder.from_config(cfg)),
         "mask_head": build_mask_head(cfg, features) if cfg.MODEL.MASK_ON else None,
         "input_proj": nn.Conv2d(features[detr.IN_FEATURE].channels, detr.HIDDEN_DIM, kernel_size=1),
         "query_embed": decoder.queries.from_config(cfg, copies),
         "criterion": SetCriterion(
             num_classes=detr.NUM_CLASSES,
             num_queries=detr.NUM_OBJECT_QUERIES,
-            matcher=HungarianMatcher(detr.COST_CLASS, detr.COST_L1, detr.COST_GIOU),
+            matcher=HungarianMatcher(detr.COST_CLASS, detr.COST_L1, detr.COST_GIOU, class_loss),
             weights=LossWeights(detr.CLASS_WEIGHT, detr.L1_WEIGHT, detr.GIOU_WEIGHT),
-            no_object_weight=detr.NO_OBJECT_WEIGHT,
+            class_loss=class_loss,
             per_process=detr.LOSS_NORMALIZATION == "per_process",
             deep_supervision=detr.DEEP_SUPERVISION and not detr.FROZEN_WEIGHTS,
             metrics_period=detr.METRICS_PERIOD,
@@ -83,9 +86,11 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
             things=thing_classes(cfg),
             score_threshold=detr.TEST.INSTANCE_SCORE_THRESHOLD,
             mask_threshold=detr.TEST.MASK_THRESHOLD,
-            panoptic_score_threshold=detr.TEST.PANOPTIC_SCORE_THRESHOLD,
+            panoptic_score_threshold=detr.TEST[class_loss.panoptic_threshold],
             panoptic_min_area=detr.TEST.PANOPTIC_MIN_AREA,
             mask_chunk=detr.TEST.MASK_CHUNK,
+            class_loss=class_loss,
+            limit=cfg.TEST.DETECTIONS_PER_IMAGE,
         ),
         "in_feature": detr.IN_FEATURE,
         "normalize": Normalize(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD),
@@ -139,9 +144,11 @@ def check_config(cfg: CfgNode) -> None:
     listed, known = tuple(detr.AUXILIARY), sorted(AUXILIARIES)
     once = len(set(listed)) == len(listed)
     require(once and set(listed) <= set(known), "MODEL.DETR.AUXILIARY", listed, f"some of {known}, each once")
+    limit = cfg.TEST.DETECTIONS_PER_IMAGE
+    require(limit >= 1, "TEST.DETECTIONS_PER_IMAGE", limit, "at least 1")
     require(0 <= detr.DROPOUT < 1, "MODEL.DETR.DROPOUT", detr.DROPOUT, "in [0, 1)")
-    temperature = detr.POSITION_TEMPERATURE
-    require(temperature > 1, "MODEL.DETR.POSITION_TEMPERATURE", temperature, "larger than 1")
+    for key in ("POSITION_TEMPERATURE", "QUERY_TEMPERATURE"):
+        require(detr[key] > 1, f"MODEL.DETR.{key}", detr[key], "larger than 1")
     heads = f"divisible by MODEL.DETR.NHEADS ({detr.NHEADS})"
     require(detr.HIDDEN_DIM % detr.NHEADS == 0, "MODEL.DETR.HIDDEN_DIM", detr.HIDDEN_DIM, heads)
     require(detr.HIDDEN_DIM % 4 == 0, "MODEL.DETR.HIDDEN_DIM", detr.HIDDEN_DIM, "divisible by 4")
@@ -162,7 +169,8 @@ def check_mask_config(cfg: CfgNode) -> None:
         ConfigError: as said.
     """
     masks_on, detr, test = cfg.MODEL.MASK_ON, cfg.MODEL.DETR, cfg.MODEL.DETR.TEST
-    for key in ("INSTANCE_SCORE_THRESHOLD", "MASK_THRESHOLD", "PANOPTIC_SCORE_THRESHOLD"):
+    panoptic = [kind.panoptic_threshold for kind in CLASS_LOSSES.values()]
+    for key in ("INSTANCE_SCORE_THRESHOLD", "MASK_THRESHOLD", *panoptic):
         require(0 <= test[key] <= 1, f"MODEL.DETR.TEST.{key}", test[key], "in [0, 1]")
     require(test.MASK_CHUNK >= 1, "MODEL.DETR.TEST.MASK_CHUNK", test.MASK_CHUNK, "at least 1")
     least = test.PANOPTIC_MIN_AREA

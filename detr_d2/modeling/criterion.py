@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from .losses import NO_LABEL, class_loss, giou_loss, l1_loss
+from .class_loss import NO_LABEL, ClassLoss
+from .losses import giou_loss, l1_loss
 from .matcher import HungarianMatcher
 from .metrics import write_metrics
 from .normalizers import LossNormalizers
@@ -30,18 +31,18 @@ class SetCriterion(nn.Module):
     """The Hungarian loss of DETR (equation 2 of the paper).
 
     Args:
-        num_classes: object classes C; class C is no-object.
+        num_classes: object classes C; label C is no-object.
         num_queries: object queries N of inference.
         matcher: pairs predictions with objects.
         weights: of the terms of the loss.
-        no_object_weight: weight of the no-object class in the cross entropy, against class imbalance.
+        class_loss: how classes are learned.
         per_process: divide the class loss by this process's own sum of weights (the published rule)
             where the caller gives no normalizers; otherwise by the mean over processes.
         deep_supervision: supervise every decoder layer, not only the last.
         metrics_period: iterations between two writings of training metrics; 0 never writes.
     """
 
-    label_weights: Tensor
+    nothing: Tensor
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class SetCriterion(nn.Module):
         num_queries: int,
         matcher: HungarianMatcher,
         weights: LossWeights,
-        no_object_weight: float,
+        class_loss: ClassLoss,
         per_process: bool = False,
         deep_supervision: bool = True,
         metrics_period: int = 0,
@@ -59,13 +60,11 @@ class SetCriterion(nn.Module):
         self.num_queries = num_queries
         self.matcher = matcher
         self.weights = weights
-        self.no_object_weight = no_object_weight
+        self.class_loss = class_loss
         self.per_process = per_process
         self.deep_supervision = deep_supervision
         self.metrics_period = metrics_period
-        label_weights = torch.ones(num_classes + 1)
-        label_weights[-1] = no_object_weight
-        self.register_buffer("label_weights", label_weights, persistent=False)
+        self.register_buffer("nothing", torch.zeros(0), persistent=False)  # tells the device
 
     def forward(
         self, predictions: Sequence[Prediction], targets: Targets, normalizers: LossNormalizers | None = None
@@ -89,7 +88,7 @@ class SetCriterion(nn.Module):
             for prediction, pairs in zip(predictions, matches, strict=True):
                 for name, loss in self.losses(prediction, pairs, targets, normalizers).items():
                     losses[name] = losses[name] + loss if name in losses else loss
-        write_metrics(self.metrics_period, predictions[0].logits[-1], targets, matches[0])
+        write_metrics(self.metrics_period, predictions[0].logits[-1], targets, matches[0], self.class_loss)
         broken = sorted({image for pairs in matches for image in pairs.broken})
         return losses, replace(matches[0], broken=tuple(broken))
 
@@ -123,9 +122,11 @@ class SetCriterion(nn.Module):
         matched_boxes, target_boxes = boxes[matched], targets.boxes[object_index]  # L x M x 4
 
         per_object = normalizers.num_boxes / supervision.weight
-        per_label = per_object if supervision.per_object else normalizers.label_weight / supervision.weight
+        per_label = self.class_loss.divisor(normalizers) / supervision.weight
+        if supervision.per_object:
+            per_label = per_object
         terms = {
-            "loss_ce": class_loss(logits.flatten(1, 2), labels.flatten(1), self.label_weights)
+            "loss_ce": self.class_loss.loss(logits.flatten(1, 2), labels.flatten(1))
             * (self.weights.class_ / per_label),
             "loss_bbox": l1_loss(matched_boxes, target_boxes) * (self.weights.l1 / per_object),
             "loss_giou": giou_loss(matched_boxes, target_boxes) * (self.weights.giou / per_object),
@@ -137,8 +138,8 @@ class SetCriterion(nn.Module):
 
         They are averaged over processes, except that the published rule averages only the boxes.
         """
-        device = self.label_weights.device
-        local = LossNormalizers.from_counts(counts, self.num_queries, self.no_object_weight, device)
+        device, no_object = self.nothing.device, self.class_loss.no_object_weight
+        local = LossNormalizers.from_counts(counts, self.num_queries, no_object, device)
         average = local.averaged()
         if not self.per_process:
             return average

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from .auxiliary import Auxiliary
 from .build import detr_arguments
 from .criterion import SetCriterion
-from .heads import BoxHead, ClassHead
 from .inference import Inference, Sizes
 from .mask_criterion import MaskPredictor
 from .normalizers import LossNormalizers
@@ -80,8 +79,8 @@ class Detr(nn.Module):
         self.input_proj = input_proj
         self.query_embed = query_embed
         channels = query_embed.channels
-        self.class_embed = ClassHead(channels, criterion.num_classes + 1)
-        self.bbox_embed = BoxHead(channels)
+        self.class_embed = criterion.class_loss.head(channels, criterion.num_classes)
+        self.bbox_embed = transformer.decoder.box_head(channels)
         self.auxiliary = nn.ModuleDict(auxiliary)  # type: ignore[assignment]
         self.mask_head = mask_head
         if mask_head is not None:
@@ -181,7 +180,7 @@ class Detr(nn.Module):
         return [Prediction.of(part, logits, boxes) for part in parts]
 
     def predict(self, hidden: Tensor, reference: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens (..., d) → float32 logits (..., C + 1) and normalized (cx, cy, w, h) boxes (..., 4)."""
+        """Tokens (..., d) → float32 logits (..., K) and normalized (cx, cy, w, h) boxes (..., 4)."""
         return self.class_embed(hidden), self.bbox_embed(hidden, reference).sigmoid()
 
     def predict_masks(

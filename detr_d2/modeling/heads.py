@@ -30,7 +30,7 @@ class ClassHead(nn.Linear):
     """A linear layer that mixed precision ends before."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(..., d) → float32 logits (..., C + 1)."""
+        """(..., d) → float32 logits (..., K)."""
         with without_autocast(hidden.device):
             return super().forward(hidden.to(self.weight.dtype)).float()
 
@@ -58,3 +58,13 @@ class BoxHead(MLP):
         with without_autocast(hidden.device):
             boxes = super().forward(hidden.to(next(self.parameters()).dtype)).float()
             return boxes if reference is None else boxes + F.pad(reference, (0, 4 - reference.shape[-1]))
+
+
+class RelativeBoxHead(BoxHead):
+    """For boxes relative to a reference, which they start from: the last layer starts with zeros."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        *_, last = self.layers
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)

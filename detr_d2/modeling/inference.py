@@ -10,6 +10,7 @@ import torch
 from detectron2.structures import ImageList
 from torch import Tensor
 
+from .class_loss import ClassLoss, CrossEntropy
 from .mask_criterion import MaskPredictor
 from .panoptic import merge_panoptic, panoptic_queries
 from .postprocessing import detections, instance_masks
@@ -54,6 +55,8 @@ class Inference:
         panoptic_score_threshold: score above which a query takes part in panoptic segmentation.
         panoptic_min_area: pixels up to which a panoptic segment is left out.
         mask_chunk: queries that the mask head takes at a time, all images counted.
+        class_loss: how classes are learned.
+        limit: instances of an image, where a query may give several.
     """
 
     instances_on: bool = True
@@ -64,6 +67,8 @@ class Inference:
     panoptic_score_threshold: float = 0.85
     panoptic_min_area: int = 4
     mask_chunk: int = 32
+    class_loss: ClassLoss = CrossEntropy()
+    limit: int = 100
 
     def __call__(
         self, logits: Tensor, boxes: Tensor, sizes: Sizes, predict_masks: MaskPredictor | None = None
@@ -71,7 +76,7 @@ class Inference:
         """Results of a batch. Masks are predicted once, and only of the queries that a result shows.
 
         Args:
-            logits: (B, N, C + 1), no-object last.
+            logits: (B, N, K), see :class:`ClassLoss`.
             boxes: (B, N, 4) normalised (cx, cy, w, h).
             sizes: of the batch.
             predict_masks: gives the masks; None leaves them out.
@@ -79,7 +84,8 @@ class Inference:
         Returns:
             for each image ``instances`` and ``panoptic_seg`` as Detectron2 defines them, if asked for.
         """
-        found = detections(logits, boxes, sizes.outputs, self.things, self.score_threshold)
+        best = (self.things, self.score_threshold, self.class_loss, self.limit)
+        found = detections(logits, boxes, sizes.outputs, *best)
         results: list[dict[str, Any]] = [{} for _ in found]
         if self.instances_on:
             results = [{"instances": instances} for instances, _ in found]
@@ -87,8 +93,8 @@ class Inference:
             return results
         none = torch.zeros(0, dtype=torch.int64, device=logits.device)
         shown = [queries if self.instances_on else none for _, queries in found]
-        threshold = self.panoptic_score_threshold
-        merged = [panoptic_queries(x, threshold) if self.panoptic_on else none for x in logits]
+        rule = (self.panoptic_score_threshold, self.class_loss)
+        merged = [panoptic_queries(x, *rule) if self.panoptic_on else none for x in logits]
         wanted = [torch.cat(both).unique() for both in zip(shown, merged, strict=True)]  # ascending
         for i, masks in enumerate(predict_masks(wanted, self.mask_chunk)):
             size = (sizes.padded, sizes.images[i], sizes.outputs[i])
@@ -96,7 +102,7 @@ class Inference:
                 of_instances = masks[torch.searchsorted(wanted[i], shown[i])]
                 results[i]["instances"].pred_masks = instance_masks(of_instances, *size, self.mask_threshold)
             if self.panoptic_on:
-                scores, classes = logits[i, merged[i]].float().softmax(-1).max(-1)
+                scores, classes = self.class_loss.best(logits[i, merged[i]])
                 of_segments = masks[torch.searchsorted(wanted[i], merged[i])]
                 results[i]["panoptic_seg"] = merge_panoptic(
                     scores, classes, of_segments, *size, self.things or (), self.panoptic_min_area

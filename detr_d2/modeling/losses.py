@@ -8,26 +8,6 @@ from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy, generalized_box_iou
 
-# The label of what takes no part in the class loss.
-NO_LABEL = -100
-
-
-def class_loss(logits: Tensor, labels: Tensor, label_weights: Tensor) -> Tensor:
-    """Weighted cross entropy.
-
-    Args:
-        logits: (L, Q, K).
-        labels: (L, Q) int64 below K, or :data:`NO_LABEL` where a query takes no part.
-        label_weights: (K,).
-
-    Returns:
-        (L,): sums of ``-label_weights[label] · log p(label)``.
-    """
-    terms = F.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), label_weights, ignore_index=NO_LABEL, reduction="none"
-    )
-    return terms.view_as(labels).sum(1)
-
 
 def l1_loss(boxes: Tensor, target_boxes: Tensor) -> Tensor:
     """(L, M, 4) against (L, M, 4) in the same units → (L,): sums of absolute differences."""
@@ -52,9 +32,14 @@ def focal_loss(logits: Tensor, masks: Tensor, alpha: float = 0.25, gamma: float 
     Returns:
         (): sum over the M masks of the mean over their pixels.
     """
-    wrong = torch.where(masks, -logits, logits)  # logit of the probability of the other answer
-    weight = torch.where(masks, alpha, 1 - alpha)
-    return (weight * wrong.sigmoid() ** gamma * F.softplus(wrong)).mean((1, 2)).sum()
+    return focal_terms(logits, masks, alpha, gamma).mean((1, 2)).sum()
+
+
+def focal_terms(logits: Tensor, wanted: Tensor, alpha: float, gamma: float) -> Tensor:
+    """The focal loss of each answer: logits (...) and what they should say, (...) bool → (...)."""
+    wrong = torch.where(wanted, -logits, logits)  # logit of the probability of the other answer
+    weight = torch.where(wanted, alpha, 1 - alpha)
+    return weight * wrong.sigmoid() ** gamma * F.softplus(wrong)
 
 
 def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:

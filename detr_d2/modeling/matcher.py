@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .boxes import cxcywh_to_xyxy, generalized_box_iou
+from .class_loss import ClassLoss, CrossEntropy
 from .structures import Matches, Prediction
 from .targets import Targets
 
@@ -22,7 +23,8 @@ _LOWEST = -1e9
 class HungarianMatcher(nn.Module):
     """The assignment of least total cost, found by the Hungarian algorithm (equation 1 of the paper).
 
-    cost(query, object) = ``l1_cost`` · |box - box|₁ - ``class_cost`` · p(class) - ``giou_cost`` · GIoU.
+    cost(query, object) = ``l1_cost`` · |box - box|₁ + ``class_cost`` · c(class) - ``giou_cost`` · GIoU,
+    where c is -p for cross entropy.
 
     A query whose predictions are NaN or infinite is matched before all others, so that the loss is not
     finite either. An error here would end one process of several in the middle of an iteration; the loss
@@ -30,18 +32,26 @@ class HungarianMatcher(nn.Module):
 
     Args:
         class_cost, l1_cost, giou_cost: weights of the three terms.
+        class_loss: how classes are learned; its cost is c.
 
     Raises:
         ConfigError: every weight is 0.
     """
 
-    def __init__(self, class_cost: float, l1_cost: float, giou_cost: float):
+    def __init__(
+        self,
+        class_cost: float,
+        l1_cost: float,
+        giou_cost: float,
+        class_loss: ClassLoss = CrossEntropy(),  # noqa: B008 (it cannot change)
+    ):
         super().__init__()
         if not (class_cost or l1_cost or giou_cost):
             raise ConfigError("the matching cost needs a weight other than 0 (MODEL.DETR.COST_*)")
         self.class_cost = class_cost
         self.l1_cost = l1_cost
         self.giou_cost = giou_cost
+        self.class_loss = class_loss
 
     @torch.no_grad()
     def forward(self, predictions: Sequence[Prediction], targets: Targets) -> list[Matches]:
@@ -63,17 +73,17 @@ class HungarianMatcher(nn.Module):
         """(L, B, n, T): cost of giving each query to each object; padded objects cost anything.
 
         Args:
-            logits: (L, B, n, C + 1), no-object last.
+            logits: (L, B, n, K), see :class:`ClassLoss`.
             boxes: (L, B, n, 4) normalized (cx, cy, w, h).
             targets: objects of the B images.
         """
-        logits, boxes = logits.float(), boxes.float()
+        boxes = boxes.float()
         labels = targets.labels[None, :, None].expand(*logits.shape[:3], -1)  # L x B x n x T
-        probability = logits.softmax(-1).gather(-1, labels)
+        class_cost = self.class_loss.cost(logits, labels)
         predicted, wanted = boxes[..., :, None, :], targets.boxes[:, None]  # L B n 1 4, B 1 T 4
         l1 = (predicted - wanted).abs().sum(-1)
         giou = generalized_box_iou(cxcywh_to_xyxy(predicted), cxcywh_to_xyxy(wanted))
-        return self.l1_cost * l1 - self.class_cost * probability - self.giou_cost * giou
+        return self.l1_cost * l1 + self.class_cost * class_cost - self.giou_cost * giou
 
 
 def _solve(costs: NDArray[np.float32], counts: Sequence[int], groups: int, device: torch.device) -> Matches:

@@ -14,23 +14,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .class_loss import ClassLoss, CrossEntropy
 from .postprocessing import image_mask_logits
 
 VOID = 0  # the id of pixels that belong to no segment, as Detectron2 reserves it
 
 
-def panoptic_queries(logits: Tensor, threshold: float) -> Tensor:
+def panoptic_queries(
+    logits: Tensor,
+    threshold: float,
+    class_loss: ClassLoss = CrossEntropy(),  # noqa: B008 (it cannot change)
+) -> Tensor:
     """The queries of an image that take part in panoptic segmentation.
 
     Args:
-        logits: (N, C + 1), no-object last.
-        threshold: the best class must be an object's, with a probability above this.
+        logits: (N, K), see :class:`ClassLoss`.
+        threshold: the best class must be an object's, with a score above this.
+        class_loss: how classes are learned.
 
     Returns:
         (n,) int64 positions, ascending.
     """
-    scores, classes = logits.float().softmax(-1).max(-1)
-    return torch.nonzero((classes != logits.shape[-1] - 1) & (scores > threshold))[:, 0]
+    scores, _ = class_loss.best(logits)
+    return torch.nonzero(scores > threshold)[:, 0]
 
 
 def merge_panoptic(

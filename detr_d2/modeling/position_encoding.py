@@ -35,14 +35,36 @@ class SinePositionEncoding(nn.Module):
         x = valid.cumsum(2, dtype=torch.float32)
         y = y / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
         x = x / (x[:, :, -1:] + 1e-6) * (2 * math.pi)
-        return torch.cat([self._waves(y), self._waves(x)], dim=-1).permute(0, 3, 1, 2)
+        rows, columns = (waves(position, self.channels // 2, self.temperature) for position in (y, x))
+        return torch.cat([rows, columns], dim=-1).permute(0, 3, 1, 2)
 
-    def _waves(self, position: Tensor) -> Tensor:
-        """(B, H, W) → (B, H, W, d / 2), sine and cosine of each frequency side by side."""
-        half = self.channels // 2
-        exponent = torch.arange(0, half, 2, dtype=torch.float32, device=position.device) / half
-        angle = position[..., None] / self.temperature**exponent
-        return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+
+def waves(position: Tensor, channels: int, temperature: float) -> Tensor:
+    """(...) → (..., channels), sine and cosine of each frequency side by side.
+
+    Args:
+        position: in radians.
+        channels: even.
+        temperature: ratio of the longest to the shortest wave.
+    """
+    exponent = torch.arange(0, channels, 2, dtype=torch.float32, device=position.device) / channels
+    angle = position[..., None] / temperature**exponent
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+
+
+def reference_waves(reference: Tensor, channels: int, temperature: float) -> Tensor:
+    """The encoding of points or boxes, as :class:`SinePositionEncoding` has that of cells: y comes first.
+
+    Args:
+        reference: (..., 2 or 4), (cx, cy) or (cx, cy, w, h) as a share of the image.
+        channels: d of a point, divisible by 4; a box has twice as many.
+        temperature: ratio of the longest to the shortest wave.
+
+    Returns:
+        (..., d or 2 d) float32: d / 2 channels each for y, x and then w, h.
+    """
+    x, y, *size = (2 * math.pi * reference.float()).unbind(-1)
+    return torch.cat([waves(part, channels // 2, temperature) for part in (y, x, *size)], dim=-1)
 
 
 class LearnedPositionEncoding(nn.Module):

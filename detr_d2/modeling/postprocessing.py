@@ -10,6 +10,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy
+from .class_loss import ClassLoss, CrossEntropy
 
 
 def detections(
@@ -18,24 +19,27 @@ def detections(
     image_sizes: Sequence[tuple[int, int]],
     things: Sequence[int] | None = None,
     score_threshold: float = 0.0,
+    class_loss: ClassLoss = CrossEntropy(),  # noqa: B008 (it cannot change)
+    limit: int = 100,
 ) -> list[tuple[Instances, Tensor]]:
-    """One detection for each query: its best object class and its box.
+    """Classes and boxes of the queries: one detection for each, or as the class loss has them.
 
     Nothing is suppressed or clipped and, unless asked for, nothing dropped, as in published DETR.
 
     Args:
-        logits: (B, N, C + 1), no-object last.
+        logits: (B, N, K), see :class:`ClassLoss`.
         boxes: (B, N, 4) normalised (cx, cy, w, h).
         image_sizes: (height, width) in pixels that each image's boxes are scaled to.
-        things: the classes to keep: queries whose best class is another are left out. None keeps all.
-        score_threshold: queries of a lower score are left out.
+        things: the classes to keep; detections of others are left out. None keeps all.
+        score_threshold: detections of a lower score are left out.
+        class_loss: how classes are learned.
+        limit: detections of an image, where a query may give several.
 
     Returns:
         for each image n instances with ``pred_boxes`` (absolute x0, y0, x1, y1), ``scores`` in [0, 1]
-        and ``pred_classes``, as the logits are numbered; and (n,) int64, ascending: the queries that they
-        come from.
+        and ``pred_classes``, as the logits are numbered; and (n,) int64: the queries that they come from.
     """
-    scores, classes = logits.float().softmax(-1)[..., :-1].max(-1)  # B x N
+    scores, classes, queries = class_loss.detections(logits, limit, things)  # B x n
     corners = cxcywh_to_xyxy(boxes.float())
     scale = torch.tensor([(w, h, w, h) for h, w in image_sizes], dtype=torch.float32).to(boxes.device)
     corners = corners * scale[:, None]
@@ -44,12 +48,13 @@ def detections(
         keep &= torch.isin(classes, torch.tensor(list(things), dtype=classes.dtype, device=classes.device))
     results = []
     for image, size in enumerate(image_sizes):
-        queries = torch.nonzero(keep[image])[:, 0]
+        kept = torch.nonzero(keep[image])[:, 0]
+        of_image = queries[image, kept]
         result = Instances(tuple(size))
-        result.pred_boxes = Boxes(corners[image, queries])
-        result.scores = scores[image, queries]
-        result.pred_classes = classes[image, queries]
-        results.append((result, queries))
+        result.pred_boxes = Boxes(corners[image, of_image])
+        result.scores = scores[image, kept]
+        result.pred_classes = classes[image, kept]
+        results.append((result, of_image))
     return results
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from detectron2.config import CfgNode
 from torch import nn
@@ -16,7 +18,12 @@ class LearnedQueries(nn.Module):
         num_queries: N, those of inference.
         channels: d.
         copies: how many times as many there are in all; the others are for auxiliary supervision.
+
+    Attributes:
+        positioned: the queries have a position; otherwise their reference, a box, says where they are.
     """
+
+    positioned: ClassVar[bool] = True
 
     def __init__(self, num_queries: int, channels: int, copies: int = 1):
         super().__init__()

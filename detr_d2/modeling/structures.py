@@ -76,7 +76,7 @@ class Supervision:
         suffix: of the names of their losses; losses of one name are added.
         weight: of all their losses.
         matches: who is to predict what; None lets the matcher decide, layer by layer.
-        ignored: (B, n) bool, True where a row takes no part in the class loss; None: all do.
+        ignored: (G·B, n) bool, True where a row takes no part in the class loss; None: all do.
         per_object: divide the class loss by the number of objects, not by the sum of label weights.
     """
 
@@ -99,8 +99,8 @@ class Part:
         groups: equal groups of rows that do not see each other. For the loss, which matches each by itself,
             a group is like another image with the same objects.
         reads: rows of earlier parts that all rows of this one see, in that order.
-        hidden: (n', m) or (B, n', m) bool, True where a row may not attend to a key; n' = n / groups, and
-            the keys are those of ``reads`` and then the group's own. None hides nothing. A row needs
+        hidden: (n', m) or (B, n' or 1, m) bool, True where a row may not attend to a key; n' = n / groups,
+            and the keys are those of ``reads`` and then the group's own. None hides nothing. A row needs
             one key at least.
         supervision: how the rows learn.
     """
@@ -165,7 +165,7 @@ class Prediction:
     """Classes and boxes that learn in one way.
 
     Attributes:
-        logits: (L, G·B, n, C + 1): each image's G groups in a row, as if they were images.
+        logits: (L, G·B, n, K), see ``ClassLoss``: each image's G groups in a row, as if they were images.
         boxes: (L, G·B, n, 4) as (cx, cy, w, h), a share of the image without its padding.
         supervision: how they learn.
     """

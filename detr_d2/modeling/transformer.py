@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from .attention import MultiHeadAttention
+
+if TYPE_CHECKING:
+    from .decoders import Decoder
 
 
 class TransformerLayer(nn.Module):
@@ -27,6 +30,7 @@ class TransformerLayer(nn.Module):
         self.linear2 = nn.Linear(feedforward, channels)
         self.dropout = nn.Dropout(dropout)
         self.pre_norm = pre_norm
+        self.activation: nn.Module = nn.ReLU()
 
     def residual(self, x: Tensor, norm: nn.Module, branch: Callable[[Tensor], Tensor]) -> Tensor:
         """x + branch(x), normalized after the sum or, with ``pre_norm``, before the branch."""
@@ -35,7 +39,7 @@ class TransformerLayer(nn.Module):
         return norm(x + self.dropout(branch(x)))
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        return self.linear2(self.dropout(F.relu(self.linear1(x))))
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
 
 def layer_arguments(cfg: CfgNode) -> tuple[int, int, int, float, bool]:
@@ -71,9 +75,16 @@ class Encoder(nn.Module):
         layers: there may be none.
         norm: at the end; None for none.
         position_in_content: add the position encoding to the tokens too, not only to queries and keys.
+
+    Attributes:
+        layer: the kind of its layers.
     """
 
-    def __init__(self, layers: list[EncoderLayer], norm: nn.Module | None, position_in_content: bool = False):
+    layer: ClassVar[type[EncoderLayer]] = EncoderLayer
+
+    def __init__(
+        self, layers: Sequence[EncoderLayer], norm: nn.Module | None, position_in_content: bool = False
+    ):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.norm = norm
@@ -84,7 +95,7 @@ class Encoder(nn.Module):
         """MODEL.DETR.ENC_LAYERS layers, with MODEL.DETR.POSITION_IN_CONTENT."""
         detr = cfg.MODEL.DETR
         return cls(
-            [EncoderLayer(*layer_arguments(cfg)) for _ in range(detr.ENC_LAYERS)],
+            [cls.layer(*layer_arguments(cfg)) for _ in range(detr.ENC_LAYERS)],
             nn.LayerNorm(detr.HIDDEN_DIM) if detr.PRE_NORM else None,
             detr.POSITION_IN_CONTENT,
         )
@@ -94,8 +105,12 @@ class Encoder(nn.Module):
         if self.position_in_content:
             tokens = tokens + position
         for layer in self.layers:
-            tokens = layer(tokens, position, padding)
+            tokens = layer(tokens, self.layer_position(tokens, position), padding)
         return tokens if self.norm is None else self.norm(tokens)
+
+    def layer_position(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """What a layer adds to its queries and keys: the position (B or 1, S, d) as it is."""
+        return position
 
 
 class Transformer(nn.Module):
@@ -106,7 +121,7 @@ class Transformer(nn.Module):
         decoder: one of :data:`~detr_d2.modeling.decoders.DECODERS`.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+    def __init__(self, encoder: nn.Module, decoder: Decoder):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder

@@ -1,4 +1,4 @@
-"""Choose MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD on training images.
+"""Choose the score that a query needs for panoptic segmentation on training images.
 
     detr-d2 panoptic-threshold --config-file FILE --weights FILE
 
@@ -20,20 +20,21 @@ from tabulate import tabulate
 from ..data import load_dataset
 from ..errors import UserError
 from ..evaluation import PanopticEvaluator, PanopticScores
+from ..modeling.class_loss import CLASS_LOSSES
 from ..modeling.inference import Inference
 from ..progress import progress
 from .command import CommandParser, run_command
 from .predictor import ImagePredictor, inference_config, model_parser
 
 _CANDIDATES = "0.3,0.4,0.5,0.6,0.7,0.8,0.85,0.9,0.95"
-_KEY = "MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
 
 
 def build_parser() -> CommandParser:
     """The command's arguments."""
     parser = model_parser(
         "panoptic-threshold",
-        f"Print the panoptic quality on training images at several values of {_KEY}.",
+        "Print the panoptic quality on training images at several values of MODEL.DETR.TEST's threshold: "
+        f"{', '.join(kind.panoptic_threshold for kind in CLASS_LOSSES.values())}, by CLASS_LOSS.",
         [
             "--config-file Shapes-PanopticSegmentation/detr_tiny_panoptic.yaml --weights model_final.pth "
             "--dataset shapes_train_panoptic --images 200"
@@ -84,7 +85,8 @@ def choose(args: argparse.Namespace) -> None:
     print(f"The first {len(records)} images of {name}:")
     print(tabulate(rows, headers, tablefmt="pipe", floatfmt=["g", *[".3f"] * 5]))
     best = max(thresholds, key=lambda threshold: scores[threshold].all.pq)
-    print(f"best: {_KEY} {best:g}")
+    key = CLASS_LOSSES[cfg.MODEL.DETR.CLASS_LOSS].panoptic_threshold
+    print(f"best: MODEL.DETR.TEST.{key} {best:g}")
 
 
 def scores_at_thresholds(

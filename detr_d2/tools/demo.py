@@ -14,6 +14,7 @@ from detectron2.data import Metadata
 from PIL import Image
 
 from ..errors import UserError
+from ..modeling.class_loss import CLASS_LOSSES
 from ..visualization import DetectionVisualizer, Picture, detections_from_instances, draw_segments, fit_image
 from .command import CommandParser, run_command
 from .predictor import ImagePredictor, class_metadata, inference_config, model_parser, write_picture
@@ -33,9 +34,10 @@ def build_parser() -> CommandParser:
     parser.add_argument("--input", nargs="+", required=True, metavar="IMAGE", help=images)
     output = "folder to write to; or, for one input, an image file"
     parser.add_argument("--output", required=True, metavar="PATH", help=output)
-    score = "lowest score of objects (default: 0.5); segments have MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
+    defaults = ", ".join(f"{kind.likely:g} with {name}" for name, kind in CLASS_LOSSES.items())
+    score = f"lowest score of objects (default: {defaults}); segments have that of MODEL.DETR.TEST"
     names = "--confidence", "--confidence-threshold"
-    parser.add_argument(*names, type=float, default=0.5, metavar="S", help=score)
+    parser.add_argument(*names, type=float, metavar="S", help=score)
     opts = "changes to the config; comes last"
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help=opts)
     return parser
@@ -80,19 +82,22 @@ def draw(args: argparse.Namespace) -> None:
         UserError: an argument cannot be used.
         DataError: an input cannot be read as an image.
     """
-    if not 0 <= args.confidence <= 1:
+    if args.confidence is not None and not 0 <= args.confidence <= 1:
         raise UserError(f"--confidence must be from 0 to 1, not {args.confidence}")
     planned = plan_outputs(args.input, args.output)
     cfg = inference_config(args.config_file, args.opts, args.weights, args.device)
     predict = ImagePredictor(cfg)
     metadata = class_metadata(cfg, predict.class_names, predict.stuff_names)
+    confidence = args.confidence
+    if confidence is None:
+        confidence = CLASS_LOSSES[cfg.MODEL.DETR.CLASS_LOSS].likely
     for number, (file, target) in enumerate(planned, 1):
         start = time.perf_counter()
         image = predict.read_image(file)
         height, width = image.shape[:2]
         result = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
         seconds = time.perf_counter() - start
-        picture, found = draw_result(image, result, metadata, args.confidence)
+        picture, found = draw_result(image, result, metadata, confidence)
         write_picture(picture, target)
         print(f"[{number}/{len(planned)}] {file}: {found} in {seconds:.2f} s, drawn in {target}")
 

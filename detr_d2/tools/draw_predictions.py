@@ -19,6 +19,7 @@ from ..data.masks import rasterise
 from ..data.segment_map import read_listed_ids
 from ..errors import UserError
 from ..evaluation.panoptic_quality import PanopticQuality
+from ..modeling.class_loss import CLASS_LOSSES
 from ..progress import progress
 from ..visualization import (
     PanelSample,
@@ -45,8 +46,9 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--dataset", metavar="NAME", help="data set (default: the first of DATASETS.TEST)")
     parser.add_argument("--num-images", type=int, default=8, metavar="N", help="images (default: 8)")
-    score = "lowest score of objects (default: 0.7); segments have MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD"
-    parser.add_argument("--score-threshold", type=float, default=0.7, metavar="S", help=score)
+    defaults = ", ".join(f"{kind.sure:g} with {name}" for name, kind in CLASS_LOSSES.items())
+    score = f"lowest score of objects (default: {defaults}); segments have that of MODEL.DETR.TEST"
+    parser.add_argument("--score-threshold", type=float, metavar="S", help=score)
     parser.add_argument("--seed", type=int, default=0, help="another seed, other images (default: 0)")
     size = "longer side of each image (default: 400)"
     parser.add_argument("--image-size", type=int, default=400, metavar="PIXELS", help=size)
@@ -73,7 +75,7 @@ def draw(args: argparse.Namespace) -> None:
     """
     if args.num_images < 1:
         raise UserError(f"--num-images must be at least 1, not {args.num_images}")
-    if not 0 <= args.score_threshold <= 1:
+    if args.score_threshold is not None and not 0 <= args.score_threshold <= 1:
         raise UserError(f"--score-threshold must be from 0 to 1, not {args.score_threshold}")
     if Path(args.output).suffix.lower() not in Image.registered_extensions():
         raise UserError(f"--output must end in the name of an image format, such as .png: {args.output}")
@@ -89,15 +91,17 @@ def draw(args: argparse.Namespace) -> None:
             "panoptic data set with --dataset, or add MODEL.DETR.TEST.INSTANCE_ON True"
         )
     predict = ImagePredictor(cfg)
-    sample_of = panoptic_sample if panoptic else partial(detection_sample, args.score_threshold)
+    class_loss = CLASS_LOSSES[cfg.MODEL.DETR.CLASS_LOSS]
+    least = class_loss.sure if args.score_threshold is None else args.score_threshold
+    sample_of = panoptic_sample if panoptic else partial(detection_sample, least)
     metadata, samples = MetadataCatalog.get(name), []
     chosen = choose_records(records, args.num_images, args.seed)
     for record in progress(chosen, "Images"):
         result = in_numbers_of(metadata, predict(record), predict.class_names, f"data set {name!r}")
         samples.append(sample_of(record, predict.read_image(record["file_name"]), result))
-    shown = f"predictions with a score of at least {args.score_threshold:g}"
+    shown = f"predictions with a score of at least {least:g}"
     if panoptic:
-        shown = f"queries with a score above {cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD:g}"
+        shown = f"queries with a score above {cfg.MODEL.DETR.TEST[class_loss.panoptic_threshold]:g}"
     drawn = f"{len(chosen)} of {len(records)} images, drawn with seed {args.seed}"
     subtitle = f"{os.path.basename(cfg.MODEL.WEIGHTS)} · {shown} · {drawn}"
     title = f"{name}: ground truth beside predictions"

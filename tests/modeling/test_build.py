@@ -8,7 +8,9 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 
 from detr_d2 import add_detr_config
+from detr_d2.errors import ConfigError
 from detr_d2.modeling.build import detr_arguments
+from detr_d2.modeling.class_loss import CrossEntropy, SigmoidFocal
 from detr_d2.modeling.inference import Inference
 from detr_d2.modeling.position_encoding import LearnedPositionEncoding
 
@@ -28,6 +30,10 @@ from ..conftest import make_mask_config, make_mask_input, make_tiny_config
         ("MODEL.DETR.NO_OBJECT_WEIGHT", -0.1, "MODEL.DETR.NO_OBJECT_WEIGHT is -0.1"),
         ("MODEL.DETR.POSITION_EMBEDDING", "cosine", "POSITION_EMBEDDING is 'cosine', .*'learned', 'sine'"),
         ("MODEL.DETR.POSITION_TEMPERATURE", 0.5, "POSITION_TEMPERATURE is 0.5"),
+        ("MODEL.DETR.QUERY_TEMPERATURE", 1.0, "QUERY_TEMPERATURE is 1.0"),
+        ("MODEL.DETR.CLASS_LOSS", "softmax", "MODEL.DETR.CLASS_LOSS is 'softmax', .*'focal'"),
+        ("MODEL.DETR.TEST.SIGMOID_PANOPTIC_SCORE_THRESHOLD", 2.0, "SIGMOID_PANOPTIC_SCORE_THRESHOLD is 2.0"),
+        ("TEST.DETECTIONS_PER_IMAGE", 0, "TEST.DETECTIONS_PER_IMAGE is 0"),
         ("MODEL.DETR.LOSS_NORMALIZATION", "sum", "LOSS_NORMALIZATION is 'sum', .*'joint', 'per_process'"),
         ("MODEL.DETR.IN_FEATURE", "res5", r"IN_FEATURE is 'res5', .*\['res4'\]"),
         ("MODEL.DETR.FROZEN_WEIGHTS", "x.pth", "FROZEN_WEIGHTS is 'x.pth', .*MODEL.MASK_ON is False"),
@@ -160,6 +166,28 @@ def test_every_mask_key_reaches_the_part_that_it_names() -> None:
     )
 
 
+def test_focal_keys_reach_the_model() -> None:
+    cfg = make_mask_config()
+    detr = cfg.MODEL.DETR
+    detr.CLASS_LOSS, detr.FOCAL.ALPHA, detr.FOCAL.GAMMA, detr.TEST.PANOPTIC_ON = "focal", 0.4, 1.5, True
+    detr.TEST.SIGMOID_PANOPTIC_SCORE_THRESHOLD, cfg.TEST.DETECTIONS_PER_IMAGE = 0.2, 7
+    cfg.DATASETS.TRAIN = ("shapes_train_panoptic",)
+    model = build_model(cfg)
+    focal = SigmoidFocal(0.4, 1.5)
+    assert model.class_embed.out_features == 3
+    assert model.criterion.class_loss == model.criterion.matcher.class_loss == focal
+    assert model.inference.class_loss == focal
+    assert (model.inference.limit, model.inference.panoptic_score_threshold) == (7, 0.2)
+
+
+@pytest.mark.parametrize(("key", "value"), [("ALPHA", 0.0), ("ALPHA", 1.0), ("GAMMA", -1.0)])
+def test_focal_keys_are_checked(key: str, value: float) -> None:
+    cfg = make_tiny_config()
+    cfg.MODEL.DETR.CLASS_LOSS, cfg.MODEL.DETR.FOCAL[key] = "focal", value
+    with pytest.raises(ConfigError, match=f"MODEL.DETR.FOCAL.{key} is {value}"):
+        build_model(cfg)
+
+
 def test_the_mask_head_takes_any_backbones_stages_by_name() -> None:
     """Channels and strides are what the backbone says."""
     cfg = make_mask_config()
@@ -199,7 +227,7 @@ def test_every_model_key_reaches_the_part_that_it_names() -> None:
     criterion, matcher = model.criterion, model.criterion.matcher
     assert (criterion.weights.class_, criterion.weights.l1, criterion.weights.giou) == (1.5, 2.5, 3.5)
     assert (matcher.class_cost, matcher.l1_cost, matcher.giou_cost) == (4.5, 5.5, 6.5)
-    assert criterion.label_weights[-1].item() == pytest.approx(0.3)
+    assert criterion.class_loss == CrossEntropy(0.3)
     assert criterion.per_process
     assert not criterion.deep_supervision
     assert criterion.metrics_period == 7

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from detr_d2.modeling import HungarianMatcher, LossNormalizers, LossWeights, Prediction, SetCriterion, Targets
+from detr_d2.modeling import (
+    CrossEntropy,
+    HungarianMatcher,
+    LossNormalizers,
+    LossWeights,
+    Prediction,
+    SetCriterion,
+    Targets,
+)
 
 from .oracles import random_predictions, random_targets, set_loss
 from .test_matcher import pairs_of
@@ -15,7 +23,7 @@ def make_criterion(per_process: bool = False, no_object: float = 0.1) -> SetCrit
         QUERIES,
         HungarianMatcher(1.0, 5.0, 2.0),
         LossWeights(class_=1.5, l1=5.0, giou=2.0),
-        no_object,
+        CrossEntropy(no_object),
         per_process,
     )
 

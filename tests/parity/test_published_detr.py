@@ -15,7 +15,7 @@ from benchmarks.published_detr import (
     import_published,
 )
 from detr_d2 import add_detr_config
-from detr_d2.modeling import HungarianMatcher, LossWeights, Prediction, SetCriterion
+from detr_d2.modeling import CrossEntropy, HungarianMatcher, LossWeights, Prediction, SetCriterion
 
 from ..modeling.oracles import random_predictions, random_targets
 from ..modeling.steps import match, steps
@@ -65,7 +65,7 @@ def test_logits_and_boxes(dilation: bool, sizes: list[tuple[int, int]]) -> None:
 def test_losses(counts: tuple[int, ...]) -> None:
     logits, boxes = random_predictions(6, len(counts), 100, 80)
     targets = random_targets(counts, 80)
-    ours, _ = SetCriterion(80, 100, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), 0.1)(
+    ours, _ = SetCriterion(80, 100, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), CrossEntropy(0.1))(
         [Prediction(logits, boxes)], targets
     )
     expected = build_published_criterion(FOLDER, 80)(

@@ -1,8 +1,10 @@
 """Decoders; each is one file, and a subclass of the plain one."""
 
+from .conditional import ConditionalDecoder
+from .dab import DabDecoder
 from .plain import Decoder, DecoderLayer
 
 # What MODEL.DETR.DECODER may name. Add your own: DECODERS["mine"] = MyDecoder.
-DECODERS: dict[str, type[Decoder]] = {"detr": Decoder}
+DECODERS: dict[str, type[Decoder]] = {"detr": Decoder, "conditional": ConditionalDecoder, "dab": DabDecoder}
 
-__all__ = ["DECODERS", "Decoder", "DecoderLayer"]
+__all__ = ["DECODERS", "ConditionalDecoder", "DabDecoder", "Decoder", "DecoderLayer"]

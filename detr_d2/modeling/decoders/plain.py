@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from ..attention import MultiHeadAttention
 from ..heads import BoxHead
 from ..queries import LearnedQueries
 from ..structures import Decoded, Memory, Queries
-from ..transformer import TransformerLayer, layer_arguments
+from ..transformer import Encoder, TransformerLayer, layer_arguments
 
 
 class DecoderLayer(TransformerLayer):
@@ -51,13 +52,17 @@ class Decoder(nn.Module):
 
     Attributes:
         layer: the kind of its layers.
+        encoder: the kind of encoder that goes before it.
         queries: the kind of queries that it starts from.
+        box_head: the kind of head that predicts its boxes.
     """
 
     layer: ClassVar[type[DecoderLayer]] = DecoderLayer
+    encoder: ClassVar[type[Encoder]] = Encoder
     queries: ClassVar[type[LearnedQueries]] = LearnedQueries
+    box_head: ClassVar[type[BoxHead]] = BoxHead
 
-    def __init__(self, layers: list[DecoderLayer], norm: nn.Module):
+    def __init__(self, layers: Sequence[TransformerLayer], norm: nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.norm = norm

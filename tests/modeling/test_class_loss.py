@@ -1,0 +1,201 @@
+"""Both kinds of class loss against loops over single queries, and the focal loss against torchvision's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision.ops
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+
+from detr_d2.modeling import (
+    CrossEntropy,
+    HungarianMatcher,
+    Inference,
+    LossWeights,
+    Prediction,
+    SetCriterion,
+    SigmoidFocal,
+    Supervision,
+)
+from detr_d2.modeling.class_loss import NO_LABEL
+from detr_d2.modeling.inference import Sizes
+from detr_d2.modeling.metrics import detection_metrics
+from detr_d2.modeling.panoptic import panoptic_queries
+from detr_d2.modeling.postprocessing import detections
+
+from ..conftest import make_input, make_mask_config, make_mask_input
+from .oracles import random_predictions, random_targets
+from .test_matcher import pairs_of
+
+CLASSES, QUERIES = 4, 6
+FOCAL = SigmoidFocal()
+
+
+def focal_of(probability: float, wanted: bool) -> float:
+    """Equation 5 of the focal loss's paper."""
+    p = probability if wanted else 1 - probability
+    return -(0.25 if wanted else 0.75) * (1 - p) ** 2 * math.log(p)
+
+
+def test_focal_loss_is_torchvisions() -> None:
+    logits = 3 * torch.randn(3, QUERIES, CLASSES)
+    labels = torch.randint(CLASSES + 1, (3, QUERIES))
+    wanted = F.one_hot(labels, CLASSES + 1)[..., :CLASSES].float()
+    expected = torchvision.ops.sigmoid_focal_loss(logits, wanted, 0.25, 2.0).sum((1, 2))
+    torch.testing.assert_close(FOCAL.loss(logits, labels), expected)
+
+
+@pytest.mark.parametrize(("kind", "width"), [(FOCAL, CLASSES), (CrossEntropy(0.1), CLASSES + 1)])
+def test_what_has_no_label_takes_no_part(kind: Any, width: int) -> None:
+    logits = torch.randn(1, QUERIES, width, requires_grad=True)
+    labels = torch.tensor([[0, NO_LABEL, CLASSES, 2, NO_LABEL, 1]])
+    kept = labels[0] != NO_LABEL
+    loss = kind.loss(logits, labels)
+    torch.testing.assert_close(loss, kind.loss(logits[:, kept], labels[:, kept]))
+    loss.sum().backward()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad[0].abs().sum(1) > 0, kept)
+
+
+def test_focal_cost_is_what_the_loss_would_rise_by() -> None:
+    logits, boxes = random_predictions(2, 2, QUERIES, CLASSES - 1)
+    targets = random_targets((3, 1), CLASSES)
+    cost = HungarianMatcher(1.5, 0, 0, FOCAL).cost(logits, boxes, targets)
+    for layer in range(2):
+        for image, count in enumerate(targets.counts):
+            for query in range(QUERIES):
+                for target in range(count):
+                    logit = float(logits[layer, image, query, targets.labels[image, target]])
+                    p = 1 / (1 + math.exp(-logit))
+                    expected = 1.5 * (focal_of(p, True) - focal_of(p, False))
+                    assert cost[layer, image, query, target].item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("extreme", [-200.0, 200.0])
+def test_focal_terms_are_finite_where_the_sigmoid_is_flat(extreme: float) -> None:
+    logits = torch.full((1, 2, CLASSES), extreme, requires_grad=True)
+    labels = torch.tensor([[1, CLASSES]])
+    FOCAL.loss(logits, labels).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert FOCAL.cost(logits, torch.zeros(1, 2, 3, dtype=torch.int64)).isfinite().all()
+
+
+@pytest.mark.parametrize("counts", [(2, 0, 3), (0, 0, 0), (9, 1, 0)], ids=str)
+@pytest.mark.parametrize("per_object", [False, True])
+def test_focal_losses_are_divided_by_the_number_of_objects(counts: tuple[int, ...], per_object: bool) -> None:
+    logits, boxes = random_predictions(2, len(counts), QUERIES, CLASSES - 1)
+    targets = random_targets(counts, CLASSES)
+    matcher = HungarianMatcher(2, 5, 2, FOCAL)
+    criterion = SetCriterion(CLASSES, QUERIES, matcher, LossWeights(2.0, 5.0, 2.0), FOCAL)
+    prediction = Prediction(logits, boxes, Supervision(per_object=per_object))
+    losses, matches = criterion([prediction], targets)
+    for layer, suffix in enumerate(("_0", "")):
+        total = 0.0
+        for image in range(len(counts)):
+            object_of = dict(pairs_of(matches, layer, image))
+            for query in range(QUERIES):
+                label = int(targets.labels[image, object_of[query]]) if query in object_of else None
+                for class_ in range(CLASSES):
+                    p = 1 / (1 + math.exp(-float(logits[layer, image, query, class_])))
+                    total += focal_of(p, class_ == label)
+        expected = 2 * total / max(sum(counts), 1)
+        assert losses[f"loss_ce{suffix}"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_inference_gives_the_best_of_all_classes_of_all_queries() -> None:
+    logits, boxes = torch.randn(2, QUERIES, CLASSES), torch.rand(2, QUERIES, 4)
+    sizes = [(10, 10), (20, 30)]
+    for limit in (5, 1000):
+        results = detections(logits, boxes, sizes, None, 0.0, FOCAL, limit)
+        for image, (found, queries) in enumerate(results):
+            ranked = sorted(
+                ((float(logits[image, q, c]), q, c) for q in range(QUERIES) for c in range(CLASSES)),
+                reverse=True,
+            )[:limit]
+            assert queries.tolist() == [q for _, q, _ in ranked]
+            assert found.pred_classes.tolist() == [c for _, _, c in ranked]
+            wanted = [1 / (1 + math.exp(-logit)) for logit, _, _ in ranked]
+            assert found.scores.tolist() == pytest.approx(wanted, rel=1e-5)
+            centers = found.pred_boxes.get_centers() / torch.tensor(sizes[image][::-1])
+            torch.testing.assert_close(centers, boxes[image, queries, :2])
+
+
+def test_of_things_there_are_as_many_as_asked_for() -> None:
+    logits = torch.randn(1, QUERIES, CLASSES)
+    logits[..., 2] += 20  # stuff
+    ((found, queries),) = detections(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [0, 3], 0.0, FOCAL, 9)
+    flat = logits[0][:, [0, 3]].flatten().sort(descending=True)
+    assert found.pred_classes.tolist() == [(0, 3)[i % 2] for i in flat.indices[:9].tolist()]
+    assert queries.tolist() == [i // 2 for i in flat.indices[:9].tolist()]
+    ((found, _),) = detections(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [0, 3], 0.0, FOCAL, 99)
+    assert len(found) == 2 * QUERIES
+    ((found, _),) = detections(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [], 0.0, FOCAL, 99)
+    assert len(found) == 0
+
+
+def test_sigmoid_scores_decide_who_takes_part_in_panoptic_segmentation() -> None:
+    """The last class is a class like the others."""
+    probabilities = torch.tensor([[0.1, 0.2], [0.1, 0.35], [0.31, 0.2], [0.3, 0.1]])
+    assert panoptic_queries(probabilities.logit(), 0.3001, FOCAL).tolist() == [1, 2]
+
+
+def test_metrics_count_the_queries_that_are_more_likely_right_than_wrong() -> None:
+    logits = torch.tensor([[[-1.0, -2.0], [3.0, -1.0], [-1.0, 0.5]]])
+    targets = random_targets((1,), 1)  # class 0
+    matcher = HungarianMatcher(1, 0, 0, FOCAL)
+    (matches,) = matcher([Prediction(logits[None], torch.rand(1, 1, 3, 4))], targets)
+    metrics = detection_metrics(logits, targets, matches, FOCAL)
+    assert metrics["class_error"].item() == 0
+    assert metrics["cardinality_error"].item() == 1
+
+
+def test_a_model_with_it_starts_at_one_percent_and_trains(tiny_config: CfgNode) -> None:
+    tiny_config.MODEL.DETR.CLASS_LOSS = "focal"
+    model = build_model(tiny_config)
+    torch.testing.assert_close(model.class_embed.bias.sigmoid(), torch.full((3,), 0.01))
+    for counts in ((2, 0), (0, 0)):
+        losses = model([make_input(64, 64, n) for n in counts])
+        model.zero_grad()
+        sum(losses.values()).backward()
+        assert all(loss.isfinite() for loss in losses.values())
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    tiny_config.TEST.DETECTIONS_PER_IMAGE = 12
+    (result,) = build_model(tiny_config).eval()([make_input(64, 64, 0)])
+    assert len(result["instances"]) == 12
+
+
+def test_masks_go_with_their_detections_where_a_query_gives_several() -> None:
+    cfg = make_mask_config()
+    cfg.MODEL.DETR.CLASS_LOSS = "focal"
+    model = build_model(cfg).eval()
+    with torch.no_grad():
+        (result,) = model([make_mask_input(64, 64, 0)])
+    found = result["instances"]
+    assert len(found) == 30
+    assert len(found.pred_masks) == 30
+    centers = found.pred_boxes.tensor  # equal boxes are those of one query
+    for i in range(30):
+        for j in range(30):
+            if torch.equal(centers[i], centers[j]):
+                assert torch.equal(found.pred_masks[i], found.pred_masks[j])
+
+
+def test_masks_are_those_of_the_queries_in_the_order_of_the_scores() -> None:
+    logits = torch.tensor([[[-2.0, -3.0], [2.0, 1.0], [0.0, 3.0]]])
+    inference = Inference(class_loss=FOCAL, limit=4)
+    asked: list[list[int]] = []
+
+    def predict_masks(queries: Any, chunk: int | None) -> list[torch.Tensor]:
+        asked.append(queries[0].tolist())
+        return [torch.stack([torch.full((4, 4), -5.0 if q == 2 else 5.0) for q in asked[-1]])]
+
+    (result,) = inference(logits, torch.rand(1, 3, 4), Sizes((4, 4), [(4, 4)], [(4, 4)]), predict_masks)
+    assert asked == [[1, 2]]
+    assert result["instances"].pred_classes.tolist() == [1, 0, 1, 0]
+    assert result["instances"].pred_masks[:, 0, 0].tolist() == [False, True, True, False]
