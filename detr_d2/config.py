@@ -50,7 +50,7 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.DIM_FEEDFORWARD = 2048
     # Dropout probability, in training, of attention weights, residual branches and feed-forward layers.
     detr.DROPOUT = 0.1
-    # True normalises before each sub-layer (and ends the encoder with a norm) instead of after it.
+    # True normalizes before each sub-layer (and ends the encoder with a norm) instead of after it.
     detr.PRE_NORM = False
     # Position encoding of the feature map: "sine" (no parameters) or "learned" (up to 50 x 50 cells).
     detr.POSITION_EMBEDDING = "sine"
@@ -91,9 +91,9 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.FOCAL.GAMMA = 2.0
     # The class loss.
     detr.CLASS_WEIGHT = 1.0
-    # L1 distance of normalised (cx, cy, w, h) boxes.
+    # L1 distance of normalized (cx, cy, w, h) boxes.
     detr.L1_WEIGHT = 5.0
-    # 1 - generalised IoU.
+    # 1 - generalized IoU.
     detr.GIOU_WEIGHT = 2.0
     # Focal loss of the masks of the last decoder layer, with MODEL.MASK_ON.
     detr.MASK_WEIGHT = 1.0
@@ -139,9 +139,9 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Minus the probability of the object's class; with "focal" what its loss would rise by.
     detr.COST_CLASS = 1.0
-    # L1 distance of normalised (cx, cy, w, h) boxes.
+    # L1 distance of normalized (cx, cy, w, h) boxes.
     detr.COST_L1 = 5.0
-    # Minus the generalised IoU.
+    # Minus the generalized IoU.
     detr.COST_GIOU = 2.0
 
     # What inference gives
@@ -184,7 +184,7 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # The largest image that is read: width times height. The default is Pillow's own limit; a larger file
     # may have been made to exhaust the memory.
     cfg.INPUT.MAX_IMAGE_PIXELS = 178_956_970
-    # The value of 16-bit grey images that becomes white (255). 65535 uses all bits; 4095 fits cameras that
+    # The value of 16-bit gray images that becomes white (255). 65535 uses all bits; 4095 fits cameras that
     # store 12 bits in 16.
     cfg.INPUT.WHITE_LEVEL = 65535
     # Looked up in detr_d2.data.MAPPER_REGISTRY.
@@ -206,7 +206,7 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.OPTIMIZER = "ADAMW"
     # Learning rate of the backbone = BASE_LR * this.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
-    # Weight decay of normalisation layers; None decays them like all else, as in the published recipe.
+    # Weight decay of normalization layers; None decays them like all else, as in the published recipe.
     cfg.SOLVER.WEIGHT_DECAY_NORM = None
     # Type of the automatic mixed precision (SOLVER.AMP.ENABLED): "bfloat16" or "float16" (CUDA only). A CPU
     # without instructions for bfloat16 trains in float32, and says so.

@@ -75,9 +75,9 @@ def make_mask_input(height: int, width: int, num_objects: int, num_classes: int 
     """The same with masks: the ellipses in the boxes."""
     x = make_input(height, width, num_objects, num_classes)
     boxes = x["instances"].gt_boxes.tensor
-    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1) + 0.5
-    distance = ((grid - centre[:, None, None]) / half[:, None, None]).square().sum(-1)  # N x H x W
+    distance = ((grid - center[:, None, None]) / half[:, None, None]).square().sum(-1)  # N x H x W
     x["instances"].gt_masks = BitMasks(distance <= 1)
     return x
 

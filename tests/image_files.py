@@ -31,8 +31,8 @@ def write_png(
     """
     height, width, channels = (*pixels.shape, 1)[:3]
     bits = 8 * pixels.itemsize
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    header = struct.pack(">IIBBBBB", *(size or (width, height)), bits, colour_type, 0, 0, 0)
+    color_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", *(size or (width, height)), bits, color_type, 0, 0, 0)
     rows = pixels.astype(f">u{pixels.itemsize}").reshape(height, -1)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
     path.write_bytes(

@@ -202,16 +202,16 @@ def test_metadata_asks_for_nothing_that_no_index_has(wheel: Path) -> None:
     assert {"detectron2", "test"} <= set(metadata.get_all("Provides-Extra") or [])
 
 
-def normalise(name: str) -> str:
+def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_every_requirement_of_the_package_has_one_tested_version(wheel: Path) -> None:
     pins = read_requirements("constraints.txt")
     assert [line for line in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+]+", line)] == []
-    pinned = [normalise(line.split("==")[0]) for line in pins]
+    pinned = [normalize(line.split("==")[0]) for line in pins]
     assert len(pinned) == len(set(pinned))
     for line in metadata_of(wheel).get_all("Requires-Dist") or []:
         match = NAME.match(line)
         assert match is not None
-        assert normalise(match.group()) in pinned
+        assert normalize(match.group()) in pinned

@@ -155,7 +155,7 @@ class DetrCheckpointer(DetectionCheckpointer):
         """
         self.loaded = set()
         if not path:
-            self.logger.info("No checkpoint is given: the weights stay as they were initialised")
+            self.logger.info("No checkpoint is given: the weights stay as they were initialized")
             return {}
         source = path.removesuffix(_GUESS)
         with named(f"checkpoint {source}"):
@@ -176,7 +176,7 @@ class DetrCheckpointer(DetectionCheckpointer):
                 "--resume, another OUTPUT_DIR"
             )
         incompatible = self._load_model({**prepared.rest, "model": prepared.weights})
-        self.loaded = self._summarise(source, prepared, incompatible)
+        self.loaded = self._summarize(source, prepared, incompatible)
         for name, state in states.items():
             try:
                 self.checkpointables[name].load_state_dict(state)
@@ -197,7 +197,7 @@ class DetrCheckpointer(DetectionCheckpointer):
             return
         write_file(path, write)
 
-    def _summarise(self, source: str, prepared: Prepared, incompatible: Any) -> set[str]:
+    def _summarize(self, source: str, prepared: Prepared, incompatible: Any) -> set[str]:
         """Log one summary in place of Detectron2's list of every name; returns what was loaded, by name."""
         own = self.model.state_dict().keys()
         shapes = {name: f"{was} in the file, {now} here" for name, was, now in incompatible.incorrect_shapes}

@@ -44,7 +44,7 @@ def fit(
     """Fit the class head and the object queries of ``weights`` to ``model``, in place.
 
     Everything else is left as it is. Object queries: the first ones are kept, as many as both have; the
-    model's further ones stay as they were initialised. The class head is carried over row by row where
+    model's further ones stay as they were initialized. The class head is carried over row by row where
     the names of both models' classes are known (:func:`carried_rows`), and otherwise, where the numbers
     of classes differ, left out of ``weights``, so that the model keeps its own.
 

@@ -16,7 +16,7 @@ from fvcore.common.registry import Registry
 from ..errors import ConfigError, DataError
 from .augmentation import build_augmentation
 from .images import MAX_PIXELS, ReadingOptions, read_image, reading_options
-from .masks import rasterise, segmentation_faults, transform_masks
+from .masks import rasterize, segmentation_faults, transform_masks
 from .pixels import FULL_WHITE
 from .records import corners
 
@@ -157,7 +157,7 @@ class DetrDatasetMapper:
 def _read_mask(segmentation: Any, height: int, width: int, where: str) -> np.ndarray | bool:
     """The (height, width) bool mask of an annotation, or False where none can be used; says a fault."""
     faults = segmentation_faults(segmentation, height, width)
-    mask = False if faults.unusable else rasterise(segmentation, height, width)
+    mask = False if faults.unusable else rasterize(segmentation, height, width)
     why = faults.why or ("" if np.any(mask) else "its mask covers no pixel")
     if why:
         left_out = "that part of its mask" if np.any(mask) else "the object"

@@ -72,7 +72,7 @@ def read_image(
 ) -> np.ndarray:
     """Read an image, turned as its EXIF entry says, in 8 bits by the rule of :mod:`detr_d2.data.pixels`.
 
-    An entry that is damaged, or no orientation, turns nothing. Colour profiles are ignored. Of an animation,
+    An entry that is damaged, or no orientation, turns nothing. Color profiles are ignored. Of an animation,
     or of several pages, this is the first image.
 
     Args:

@@ -36,7 +36,7 @@ def seeded(*entropy: int) -> Iterator[None]:
     seeds = np.random.SeedSequence(entropy).generate_state(3)
     random.seed(int(seeds[0]))
     np.random.seed(int(seeds[1]))
-    # Not torch.manual_seed, which would seed (and could initialise) the GPUs too.
+    # Not torch.manual_seed, which would seed (and could initialize) the GPUs too.
     torch.default_generator.manual_seed(int(seeds[2]))
     try:
         yield
@@ -50,7 +50,7 @@ class TrainingDataset(Dataset[dict[str, Any]]):
     """Mapped records by (index, position); random augmentation depends on (seed, position) alone.
 
     Args:
-        records: of the data set; kept in serialised form, which worker processes share.
+        records: of the data set; kept in serialized form, which worker processes share.
         mapper: called with a record. Where it gives None, other images are tried, which depend on (seed,
             position) alone.
         seed: not negative.

@@ -33,7 +33,7 @@ class Faults(NamedTuple):
     Attributes:
         why: the first fault in words, beginning with "its"; "" where there is none.
         bad_parts: polygons that are left out beside good ones, or bad ones where none is good.
-        unusable: whether nothing of it can be used, so that :func:`rasterise` raises.
+        unusable: whether nothing of it can be used, so that :func:`rasterize` raises.
     """
 
     why: str = ""
@@ -45,7 +45,7 @@ def segmentation_faults(segmentation: Any, height: int, width: int) -> Faults:
     """Look for what keeps a segmentation, or polygons of it, from being used; quick, for it draws nothing.
 
     Args:
-        segmentation: as for :func:`rasterise`, or anything else.
+        segmentation: as for :func:`rasterize`, or anything else.
         height, width: of the image, in pixels.
     """
     try:
@@ -63,7 +63,7 @@ def segmentation_faults(segmentation: Any, height: int, width: int) -> Faults:
     return Faults()
 
 
-def rasterise(segmentation: Any, height: int, width: int) -> np.ndarray:
+def rasterize(segmentation: Any, height: int, width: int) -> np.ndarray:
     """The pixels of an annotation's segmentation, those of pycocotools.
 
     Args:
@@ -94,14 +94,14 @@ def encode(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """A segmentation as COCO's compressed RLE, which json can hold.
 
     Args:
-        segmentation: as for :func:`rasterise`.
+        segmentation: as for :func:`rasterize`.
         height, width: of the image, in pixels.
 
     Returns:
         ``size`` [height, width] and ``counts``, text.
 
     Raises:
-        ValueError: as :func:`rasterise`.
+        ValueError: as :func:`rasterize`.
     """
     height, width = _whole_size(height, width)
     if isinstance(segmentation, np.ndarray):
@@ -254,7 +254,7 @@ def _whole_size(height: Any, width: Any) -> tuple[int, int]:
 
 
 def transform_masks(masks: np.ndarray, transforms: Transform) -> np.ndarray:
-    """Augment masks as Detectron2 augments segmentations, by nearest neighbours.
+    """Augment masks as Detectron2 augments segmentations, by nearest neighbors.
 
     Eight masks at a time travel as the bits of one image: a segmentation's values are moved, never mixed.
 

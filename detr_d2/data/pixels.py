@@ -4,14 +4,14 @@
 pixels                            become
 ================================  =======================================================================
 1 bit                             0 and 255
-8 bits: grey, palette, RGB,       RGB as Pillow converts: grey three times, a palette's colours, CMYK
-CMYK, YCbCr, LAB                  without a colour profile (of a JPEG with inverted inks, as Adobe writes)
+8 bits: gray, palette, RGB,       RGB as Pillow converts: gray three times, a palette's colors, CMYK
+CMYK, YCbCr, LAB                  without a color profile (of a JPEG with inverted inks, as Adobe writes)
 transparent (alpha or a           composed on white; said once
-transparent colour or palette)
-16 bits, grey                     ``value * 255 / INPUT.WHITE_LEVEL``, rounded; said once, and once more of
+transparent color or palette)
+16 bits, gray                     ``value * 255 / INPUT.WHITE_LEVEL``, rounded; said once, and once more of
                                   an image that uses a quarter of it. A larger value is an error
-12 bits, grey (TIFF)              ``value * 255 / 4095``, rounded
-16 bits, colour                   the high byte, which is all that Pillow reads; said once. An error where
+12 bits, gray (TIFF)              ``value * 255 / 4095``, rounded
+16 bits, color                   the high byte, which is all that Pillow reads; said once. An error where
                                   INPUT.WHITE_LEVEL is not 65535
 floating point                    ``value * 255``, rounded, where all values are from 0 to 1; otherwise, and
                                   where one is not a number, an error
@@ -35,7 +35,7 @@ _TWELVE_BITS = 4095
 _GROUND = 255
 # Large images are converted in strips, so that they take little more memory than they need.
 _STRIP_PIXELS = 1 << 22
-_COLOUR_16 = re.compile("(L|LA|RGB|RGBX|RGBA|RGBa|CMYK);16")
+_COLOR_16 = re.compile("(L|LA|RGB|RGBX|RGBA|RGBa|CMYK);16")
 _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 262, 339
 
 # A strip's (h, w, 3) or (h, w, 1) uint8.
@@ -80,8 +80,8 @@ def _conversion(image: Image.Image, stored_as: str, where: str, white_level: int
         return _from_integers(image, stored_as, where, white_level)
     if 2 in np.atleast_1d(tags.get(_TIFF_SAMPLE_FORMAT, 1)):
         raise _unknown(where, f"mode {mode} of signed integers")
-    if _COLOUR_16.match(stored_as):
-        _check_colour_16(image, where, white_level)
+    if _COLOR_16.match(stored_as):
+        _check_color_16(image, where, white_level)
     if mode == "P" or mode.lower() in ("rgba", "la", "pa") or "transparency" in image.info:
         return lambda strip: _on_white(strip, where)
     if mode == "RGB":
@@ -108,7 +108,7 @@ def _from_integers(image: Image.Image, stored_as: str, where: str, white_level: 
             "dark. Where fewer bits are used, set the key to their largest value (12 bits: 4095).",
         )
     else:
-        _say("16-bit grey", f"{where} has 16-bit pixels: {white_level} (INPUT.WHITE_LEVEL) becomes 255.")
+        _say("16-bit gray", f"{where} has 16-bit pixels: {white_level} (INPUT.WHITE_LEVEL) becomes 255.")
     transparent = image.info.get("transparency")
 
     def convert(strip: Image.Image) -> np.ndarray:
@@ -132,17 +132,17 @@ def _from_floats(image: Image.Image, where: str) -> Convert:
     return lambda strip: np.rint(np.asarray(strip) * 255).astype(np.uint8)[..., None]
 
 
-def _check_colour_16(image: Image.Image, where: str, white_level: int) -> None:
+def _check_color_16(image: Image.Image, where: str, white_level: int) -> None:
     if image.info.get("transparency") is not None:
-        raise _unknown(where, f"mode {image.mode} of 16 bits with a transparent colour")
+        raise _unknown(where, f"mode {image.mode} of 16 bits with a transparent color")
     if white_level != FULL_WHITE:
         raise DataError(
-            f"{where} has 16-bit colours (mode {image.mode}), of which only the high byte is read: that does "
+            f"{where} has 16-bit colors (mode {image.mode}), of which only the high byte is read: that does "
             f"not go with INPUT.WHITE_LEVEL {white_level}. Convert the image to 8 bits."
         )
     _say(
-        "16-bit colour",
-        f"{where} has 16-bit colours, of which the high byte is read: {FULL_WHITE} becomes 255. Convert such "
+        "16-bit color",
+        f"{where} has 16-bit colors, of which the high byte is read: {FULL_WHITE} becomes 255. Convert such "
         "images to 8 bits where fewer bits are used.",
     )
 
@@ -150,13 +150,13 @@ def _check_colour_16(image: Image.Image, where: str, white_level: int) -> None:
 def _on_white(strip: Image.Image, where: str) -> np.ndarray:
     if strip.mode == "La":  # Pillow converts it to nothing else
         strip = _converted(strip, "LA", where)
-    colours = _converted(strip, "RGBA", where)
-    if np.asarray(colours.getchannel("A")).min() < 255:
+    colors = _converted(strip, "RGBA", where)
+    if np.asarray(colors.getchannel("A")).min() < 255:
         _say("transparent", f"{where} has transparent pixels, which are composed on white.")
-        ground = Image.new("RGB", colours.size, (_GROUND,) * 3)
-        ground.paste(colours, mask=colours)
+        ground = Image.new("RGB", colors.size, (_GROUND,) * 3)
+        ground.paste(colors, mask=colors)
         return np.asarray(ground)
-    return np.asarray(colours)[..., :3]
+    return np.asarray(colors)[..., :3]
 
 
 def _converted(strip: Image.Image, mode: str, where: str) -> Image.Image:
@@ -169,7 +169,7 @@ def _converted(strip: Image.Image, mode: str, where: str) -> Image.Image:
 def _unknown(where: str, pixels: str) -> DataError:
     return DataError(
         f"{where} has pixels of a kind that is not supported: {pixels}. Convert the image to "
-        "8-bit RGB or grey."
+        "8-bit RGB or gray."
     )
 
 

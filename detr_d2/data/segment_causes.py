@@ -1,21 +1,21 @@
-"""Why the colours of a segmentation map are not the ids of its segments: the mistakes that tools make."""
+"""Why the colors of a segmentation map are not the ids of its segments: the mistakes that tools make."""
 
 import numpy as np
 
 # A cause is named where it makes at least this share of all ids, found or listed, agree.
 _AGREEMENT = 0.5
-# Lossy compression and smooth resizing make new colours at borders: at least so many, and this many times
+# Lossy compression and smooth resizing make new colors at borders: at least so many, and this many times
 # as many as there are segments.
-_MANY_COLOURS, _TIMES = 16, 3
+_MANY_COLORS, _TIMES = 16, 3
 
-_ANEW = "write the segment ids anew, each as the colour R + 256 G + 256^2 B"
+_ANEW = "write the segment ids anew, each as the color R + 256 G + 256^2 B"
 
 
 def likely_cause(found: np.ndarray, listed: np.ndarray, indices: np.ndarray | None = None) -> str:
     """The likely cause of a mismatch, and what to do, or "" where none is known.
 
     Args:
-        found: (K,) the different ids that the map's colours stand for, without void.
+        found: (K,) the different ids that the map's colors stand for, without void.
         listed: (N,) the ids that the annotations list.
         indices: (P,) the palette indices of the pixels, where the map has a palette.
 
@@ -23,7 +23,7 @@ def likely_cause(found: np.ndarray, listed: np.ndarray, indices: np.ndarray | No
         Sentences.
     """
     red, green, blue = found & 0xFF, found >> 8 & 0xFF, found >> 16
-    grey = bool(((red == green) & (green == blue)).all()) and len(found) > 0
+    gray = bool(((red == green) & (green == blue)).all()) and len(found) > 0
     as_it_is = _agreement(found, listed)
 
     def explains(numbers: np.ndarray, expected: np.ndarray = listed) -> bool:
@@ -35,9 +35,9 @@ def likely_cause(found: np.ndarray, listed: np.ndarray, indices: np.ndarray | No
             "arrays as BGR: exchange the two channels of all maps."
         )
     if indices is not None and explains(indices):
-        return f"Its palette indices are the ids, but its colours are what counts: {_ANEW}."
-    if grey and explains(red):
-        return f"It is a grey map of the ids themselves, but its colours are what counts: {_ANEW}."
+        return f"Its palette indices are the ids, but its colors are what counts: {_ANEW}."
+    if gray and explains(red):
+        return f"It is a gray map of the ids themselves, but its colors are what counts: {_ANEW}."
     for bits in (16, 8):
         kept = (1 << bits) - 1
         if explains(found, listed & kept) and (listed > kept).any():
@@ -46,18 +46,18 @@ def likely_cause(found: np.ndarray, listed: np.ndarray, indices: np.ndarray | No
         return ""
     if indices is not None:
         return (
-            "It has a palette, as tools write maps of class numbers: a panoptic map has a colour for each "
+            "It has a palette, as tools write maps of class numbers: a panoptic map has a color for each "
             f"segment; {_ANEW}."
         )
-    if grey:
+    if gray:
         return (
-            "It is grey, as tools write maps of class numbers: a panoptic map has a colour for each segment; "
+            "It is gray, as tools write maps of class numbers: a panoptic map has a color for each segment; "
             f"{_ANEW}."
         )
-    if len(found) >= max(_MANY_COLOURS, _TIMES * len(listed)):
+    if len(found) >= max(_MANY_COLORS, _TIMES * len(listed)):
         return (
-            f"It has {len(found)} colours for {len(listed)} segments, as after lossy compression (JPEG) or "
-            f"smooth resizing: {_ANEW}, and resize maps by nearest neighbours."
+            f"It has {len(found)} colors for {len(listed)} segments, as after lossy compression (JPEG) or "
+            f"smooth resizing: {_ANEW}, and resize maps by nearest neighbors."
         )
     return ""
 

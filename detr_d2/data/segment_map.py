@@ -1,8 +1,8 @@
-"""Segmentation maps: COCO's panoptic png files, whose colours are segment ids.
+"""Segmentation maps: COCO's panoptic png files, whose colors are segment ids.
 
-The id of a pixel is R + 256 G + 256^2 B of its colour, of 8 bits a channel. The same colours in another form
-(a palette, grey, or with an alpha channel, which is not looked at) are read too: tools that make files
-smaller write these. Files whose colours are not exact (JPEG) or of another depth are refused.
+The id of a pixel is R + 256 G + 256^2 B of its color, of 8 bits a channel. The same colors in another form
+(a palette, gray, or with an alpha channel, which is not looked at) are read too: tools that make files
+smaller write these. Files whose colors are not exact (JPEG) or of another depth are refused.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,11 +19,11 @@ from .segment_causes import likely_cause
 
 # The id of pixels that belong to no segment.
 VOID = 0
-# Segment ids are colours of three bytes.
+# Segment ids are colors of three bytes.
 LARGEST_ID = 256**3 - 1
 
-# Pillow's modes that are colours of 8 bits, or fewer, a channel.
-_COLOURS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+# Pillow's modes that are colors of 8 bits, or fewer, a channel.
+_COLORS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _LOSSY = ("JPEG", "MPO")
 _WHAT = "Segmentation map"
 
@@ -34,21 +34,21 @@ def _opened(file_name: str) -> Iterator[Image.Image]:
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it cannot be decoded, or has no exact colours of 8 bits a channel.
+        DataError: it cannot be decoded, or has no exact colors of 8 bits a channel.
     """
     with open_header(file_name, _WHAT, MAX_PIXELS) as image:
         has = ""
-        # Pillow calls colours of 16 bits RGB too, and would drop the lower ones.
+        # Pillow calls colors of 16 bits RGB too, and would drop the lower ones.
         if ";16" in str(getattr(image, "tile", "")) or image.mode.startswith(("I", "F")):
             has = "16 or more bits a channel, as some tools write ids"
         elif image.format in _LOSSY:
-            has = "the format JPEG, which does not keep colours exactly"
-        elif image.mode not in _COLOURS:
-            has = f"colours of the kind {image.mode}"
+            has = "the format JPEG, which does not keep colors exactly"
+        elif image.mode not in _COLORS:
+            has = f"colors of the kind {image.mode}"
         if has:
             raise DataError(
-                f"{_WHAT} {file_name} has {has}, but must be a png file of 8-bit RGB colours: write the "
-                "segment ids anew, each as the colour R + 256 G + 256^2 B."
+                f"{_WHAT} {file_name} has {has}, but must be a png file of 8-bit RGB colors: write the "
+                "segment ids anew, each as the color R + 256 G + 256^2 B."
             )
         yield image
 
@@ -56,9 +56,9 @@ def _opened(file_name: str) -> Iterator[Image.Image]:
 def _ids(image: Image.Image, file_name: str) -> np.ndarray:
     """(H, W) uint32 ids of the pixels, turned as the EXIF entry says."""
     load(image, file_name, _WHAT, MAX_PIXELS)
-    colours = upright(np.asarray(image.convert("RGB")), image)
-    padded = np.zeros((*colours.shape[:2], 4), dtype=np.uint8)
-    padded[..., :3] = colours
+    colors = upright(np.asarray(image.convert("RGB")), image)
+    padded = np.zeros((*colors.shape[:2], 4), dtype=np.uint8)
+    padded[..., :3] = colors
     return padded.view("<u4")[..., 0]
 
 
@@ -66,7 +66,7 @@ def segment_map_size(file_name: str) -> tuple[int, int]:
     """(width, height) of a segmentation map in pixels, from its header alone.
 
     Raises:
-        DataError: it is missing, cannot be decoded, or has no exact colours of 8 bits a channel.
+        DataError: it is missing, cannot be decoded, or has no exact colors of 8 bits a channel.
     """
     with _opened(file_name):
         return image_header(file_name, MAX_PIXELS, _WHAT)[:2]
@@ -80,7 +80,7 @@ def read_segment_ids(file_name: str) -> np.ndarray:
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it cannot be decoded, or has no exact colours of 8 bits a channel.
+        DataError: it cannot be decoded, or has no exact colors of 8 bits a channel.
     """
     with _opened(file_name) as image:
         return _ids(image, file_name)
@@ -98,7 +98,7 @@ def read_listed_ids(file_name: str, segment_ids: Sequence[int], height: int, wid
         (height, width) uint32.
 
     Raises:
-        DataError: the map is missing, cannot be decoded, has another size or no exact colours of 8 bits, or
+        DataError: the map is missing, cannot be decoded, has another size or no exact colors of 8 bits, or
             the ids in it are not those listed; the message tells the likely cause.
     """
     valid = all(

@@ -16,13 +16,13 @@ _LOGGER = logging.getLogger(__name__)
 def average_statistics(model: nn.Module) -> None:
     """Give every process the mean of all processes' running statistics.
 
-    With NORM "BN" each process normalises by its own images. Running statistics are linear in those of the
+    With NORM "BN" each process normalizes by its own images. Running statistics are linear in those of the
     batches, so averaging them after every iteration is as if one process had counted the batches of all.
     What any process saves, evaluates or takes into an average is then the same. Exact for any sizes of
     images. All processes call it at the same place of an iteration.
 
     Args:
-        model: those of its normalisation layers that are in training mode.
+        model: those of its normalization layers that are in training mode.
     """
     if comm.get_world_size() == 1:
         return

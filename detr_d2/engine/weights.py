@@ -88,7 +88,7 @@ def load_for_evaluation(cfg: CfgNode, model: nn.Module, resume: bool = False) ->
     """
     checkpointer = build_checkpointer(cfg, model, cfg.DATASETS.TEST, cfg.OUTPUT_DIR, keep_classes=True)
     content = checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
-    if not checkpointer.loaded:  # a model as it was initialised
+    if not checkpointer.loaded:  # a model as it was initialized
         return
     count = cfg.MODEL.DETR.NUM_CLASSES
     in_file, wanted = content.get("metadata") or {}, class_names(cfg.DATASETS.TEST)

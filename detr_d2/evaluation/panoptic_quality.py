@@ -19,7 +19,7 @@ import numpy as np
 
 # The id of pixels that belong to no segment.
 VOID = 0
-# Segment ids are colours of three bytes, so they are below this.
+# Segment ids are colors of three bytes, so they are below this.
 OFFSET = 256**3
 
 # A match has more than this IoU, and so has no rival.
@@ -47,7 +47,7 @@ def measure_overlaps(gt_map: np.ndarray, pred_map: np.ndarray) -> Overlaps:
     """How many pixels each ground-truth segment shares with each predicted one, void included.
 
     Args:
-        gt_map, pred_map: each (H, W) integer segment ids, or (H, W, 3) uint8 colours that encode them as
+        gt_map, pred_map: each (H, W) integer segment ids, or (H, W, 3) uint8 colors that encode them as
             R + 256 G + 256^2 B.
 
     Raises:
@@ -145,7 +145,7 @@ class PanopticQuality:
         """Count the matches and errors of one image.
 
         Args:
-            gt_map, pred_map: ids, 0 for void, or colours, as :func:`measure_overlaps` takes them.
+            gt_map, pred_map: ids, 0 for void, or colors, as :func:`measure_overlaps` takes them.
             gt_segments: ``id`` and ``category_id`` of each segment of ``gt_map``; ``iscrowd``, if it is not
                 0; and its ``area`` in pixels, which is counted where it is not given.
             pred_segments: ``id`` and ``category_id`` of each segment of ``pred_map``.

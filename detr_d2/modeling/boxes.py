@@ -25,7 +25,7 @@ def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
 
 
 def generalized_box_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Generalised IoU (Rezatofighi et al., CVPR 2019) of boxes that broadcast against each other.
+    """Generalized IoU (Rezatofighi et al., CVPR 2019) of boxes that broadcast against each other.
 
     Args:
         boxes, others: (..., 4) as (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1. Two boxes without area

@@ -77,7 +77,7 @@ class Inference:
 
         Args:
             logits: (B, N, K), see :class:`ClassLoss`.
-            boxes: (B, N, 4) normalised (cx, cy, w, h).
+            boxes: (B, N, 4) normalized (cx, cy, w, h).
             sizes: of the batch.
             predict_masks: gives the masks; None leaves them out.
 

@@ -1,4 +1,4 @@
-"""Terms of the set prediction loss, summed over queries or objects so that any normaliser fits."""
+"""Terms of the set prediction loss, summed over queries or objects so that any normalizer fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def l1_loss(boxes: Tensor, target_boxes: Tensor) -> Tensor:
 
 
 def giou_loss(boxes: Tensor, target_boxes: Tensor) -> Tensor:
-    """(L, M, 4) against (L, M, 4), both (cx, cy, w, h) → (L,): sums of 1 - generalised IoU."""
+    """(L, M, 4) against (L, M, 4), both (cx, cy, w, h) → (L,): sums of 1 - generalized IoU."""
     giou = generalized_box_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))
     return (1 - giou).sum(1)
 

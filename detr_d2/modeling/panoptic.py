@@ -115,9 +115,9 @@ def merge_panoptic(
 
 
 def nearest_positions(size: int, new_size: int) -> Tensor:
-    """Which of ``size`` pixels each of ``new_size`` shows: the one that its centre lies in.
+    """Which of ``size`` pixels each of ``new_size`` shows: the one that its center lies in.
 
-    Where a centre lies between two pixels, the rounding of a running sum decides, as in Pillow, whose
+    Where a center lies between two pixels, the rounding of a running sum decides, as in Pillow, whose
     nearest resizing published DETR uses; PyTorch's "nearest-exact" differs there.
 
     Returns:

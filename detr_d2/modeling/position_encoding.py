@@ -13,7 +13,7 @@ from ..errors import ConfigError
 class SinePositionEncoding(nn.Module):
     """Sine and cosine waves of the position, half of the channels for y and then half for x.
 
-    Generalises Vaswani et al. (2017) to images: positions count the valid cells up to and including a
+    Generalizes Vaswani et al. (2017) to images: positions count the valid cells up to and including a
     cell, and are scaled so that the last valid one is 2π (up to a divisor of ``count + 1e-6``).
 
     Args:

@@ -28,7 +28,7 @@ def detections(
 
     Args:
         logits: (B, N, K), see :class:`ClassLoss`.
-        boxes: (B, N, 4) normalised (cx, cy, w, h).
+        boxes: (B, N, 4) normalized (cx, cy, w, h).
         image_sizes: (height, width) in pixels that each image's boxes are scaled to.
         things: the classes to keep; detections of others are left out. None keeps all.
         score_threshold: detections of a lower score are left out.

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from .mask_criterion import MaskCriterion
 
-GROUPS = 8  # of every group normalisation
+GROUPS = 8  # of every group normalization
 
 
 def check_mask_widths(channels: int, heads: int, stages: int) -> None:
-    """Refuse a number of channels that the head's group normalisation cannot divide.
+    """Refuse a number of channels that the head's group normalization cannot divide.
 
     Args:
         channels: d of every token.
@@ -32,7 +32,7 @@ def check_mask_widths(channels: int, heads: int, stages: int) -> None:
     raise ConfigError(
         f"MODEL.DETR.HIDDEN_DIM is {channels}, but with MODEL.MASK_ON must be divisible by "
         f"{GROUPS * halvings} (for MODEL.DETR.MASK_FEATURES of {stages} stages) and, together with "
-        f"MODEL.DETR.NHEADS ({heads}), by {GROUPS}: the mask head normalises in {GROUPS} groups of channels"
+        f"MODEL.DETR.NHEADS ({heads}), by {GROUPS}: the mask head normalizes in {GROUPS} groups of channels"
     )
 
 
@@ -76,7 +76,7 @@ class MaskHead(nn.Module):
 
     ``lay1`` and ``lay2`` work at the transformer's resolution. Each further layer works at that of a finer
     feature map, which an ``adapter`` brings to its width and which is added after nearest upsampling. Layers
-    give d + heads, d/2, d/4, ... channels; all but ``out_lay`` end in group normalisation and ReLU.
+    give d + heads, d/2, d/4, ... channels; all but ``out_lay`` end in group normalization and ReLU.
 
     What does not depend on the query is computed once for each image: the adapters, and that part of the
     first convolution that reads the image, since a convolution of joined inputs is a sum of two.

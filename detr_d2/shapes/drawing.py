@@ -2,7 +2,7 @@
 
 Every image is a function of (seed, split, index) alone, so image i does not depend on how many images
 there are. A pixel belongs to exactly one segment. Nothing that a model could use as a shortcut is tied
-to a class: colours, brightness, places and sizes of all classes come from the same distributions.
+to a class: colors, brightness, places and sizes of all classes come from the same distributions.
 Things differ by outline, stuff by texture (sky: broad clouds, grass: upright strokes, water: level waves).
 """
 
@@ -117,7 +117,7 @@ def draw(config: ShapesConfig, split: str, index: int) -> tuple[np.ndarray, list
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), segments
 
 
-def _random_colour(rng: np.random.Generator) -> np.ndarray:
+def _random_color(rng: np.random.Generator) -> np.ndarray:
     """(3,) float32 RGB, 0 to 255; one distribution for things and stuff of every class."""
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.15, 0.95), rng.uniform(0.3, 0.95))
     return np.array([red, green, blue], dtype=np.float32) * 255
@@ -168,34 +168,34 @@ def _draw_ground(rng: np.random.Generator, config: ShapesConfig) -> tuple[np.nda
     for rank in ranks:
         regions += height_map >= ordered[rank]
     light = [np.float32(rng.uniform(14, 36)) * _texture(rng, name, h, w) for name in names]
-    colours = np.stack([_random_colour(rng) for _ in names])
-    image = colours[regions] + np.choose(regions, light)[..., None]
+    colors = np.stack([_random_color(rng) for _ in names])
+    image = colors[regions] + np.choose(regions, light)[..., None]
     return image, regions, names
 
 
 def _paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> None:
-    """Give the pixels of ``mask`` one random colour, under a weak slope of light of random direction."""
+    """Give the pixels of ``mask`` one random color, under a weak slope of light of random direction."""
     angle, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.8)
     y, x = np.nonzero(mask)
     light = strength * ((x - x.mean()) * math.cos(angle) + (y - y.mean()) * math.sin(angle))
-    image[y, x] = _random_colour(rng) + light[:, None].astype(np.float32)
+    image[y, x] = _random_color(rng) + light[:, None].astype(np.float32)
 
 
 def _outline(
     class_name: str,
     radius: float,
     angle: float,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     pad: int,
     height: int,
     width: int,
 ) -> np.ndarray:
-    """(height + 2 pad, width + 2 pad) bool mask of a rotated shape; ``centre`` is (x, y) in the image."""
-    x = np.arange(-pad, width + pad, dtype=np.float32)[None] - np.float32(centre[0])
-    y = np.arange(-pad, height + pad, dtype=np.float32)[:, None] - np.float32(centre[1])
+    """(height + 2 pad, width + 2 pad) bool mask of a rotated shape; ``center`` is (x, y) in the image."""
+    x = np.arange(-pad, width + pad, dtype=np.float32)[None] - np.float32(center[0])
+    y = np.arange(-pad, height + pad, dtype=np.float32)[:, None] - np.float32(center[1])
     if class_name == "circle":
         return x * x + y * y <= radius * radius
-    # Inside a regular polygon: nowhere beyond a side, all of which are one distance from the centre.
+    # Inside a regular polygon: nowhere beyond a side, all of which are one distance from the center.
     sides, distance = (4, radius) if class_name == "square" else (3, radius / math.sqrt(3))
     inside = np.ones((height + 2 * pad, width + 2 * pad), dtype=bool)
     for side in range(sides):
@@ -214,16 +214,16 @@ def _place_things(rng: np.random.Generator, config: ShapesConfig) -> list[_Outli
     outlines = []
     for iscrowd in kinds:
         name = THING_CLASSES[int(rng.integers(len(THING_CLASSES)))]
-        centre = (rng.uniform(0, w), rng.uniform(0, h))
+        center = (rng.uniform(0, w), rng.uniform(0, h))
         radius = rng.uniform(config.min_half_width, config.max_half_width)
         if not iscrowd:
-            mask = _outline(name, radius, rng.uniform(0, 2 * math.pi), centre, pad, h, w)
+            mask = _outline(name, radius, rng.uniform(0, 2 * math.pi), center, pad, h, w)
         else:
             mask = np.zeros((h + 2 * pad, w + 2 * pad), dtype=bool)
             for _ in range(int(rng.integers(5, 10))):
                 member = (
-                    rng.normal(centre[0], config.max_half_width / 2),
-                    rng.normal(centre[1], config.max_half_width / 2),
+                    rng.normal(center[0], config.max_half_width / 2),
+                    rng.normal(center[1], config.max_half_width / 2),
                 )
                 small = rng.uniform(config.min_half_width / 2, config.min_half_width)
                 mask |= _outline(name, small, rng.uniform(0, 2 * math.pi), member, pad, h, w)

@@ -3,7 +3,7 @@
 Below the folder::
 
     train/000000000001.jpg            images
-    panoptic_train/000000000001.png   segment ids as colours: R + 256 G + 256^2 B
+    panoptic_train/000000000001.png   segment ids as colors: R + 256 G + 256^2 B
     annotations/instances_train.json  things: visible masks (RLE), boxes (XYWH), crowds
     annotations/panoptic_train.json   things and stuff
     ... and the same for val
@@ -155,15 +155,15 @@ def _write_image(root: str, split: str, config: ShapesConfig, index: int) -> lis
     """
     image, segments = draw(config, split, index)
     Image.fromarray(image).save(os.path.join(root, split, f"{_stem(index)}.jpg"), quality=JPEG_QUALITY)
-    colours = np.zeros((config.height, config.width, 3), dtype=np.uint8)
+    colors = np.zeros((config.height, config.width, 3), dtype=np.uint8)
     records = []
     for number, segment in enumerate(segments, start=1):
         # Any distinct numbers would do; these are far apart, so that the map can be looked at.
         segment_id = (number * 0x6B4A2F) % 256**3
-        colours[segment.mask] = [segment_id % 256, segment_id // 256 % 256, segment_id // 256**2]
+        colors[segment.mask] = [segment_id % 256, segment_id // 256 % 256, segment_id // 256**2]
         records.append(_record(segment, segment_id))
     map_file = os.path.join(root, f"panoptic_{split}", f"{_stem(index)}.png")
-    Image.fromarray(colours).save(map_file, compress_level=1)
+    Image.fromarray(colors).save(map_file, compress_level=1)
     return records
 
 

@@ -33,8 +33,8 @@ def build_parser() -> CommandParser:
     """The command's arguments."""
     parser = model_parser(
         "panoptic-threshold",
-        "Print the panoptic quality on training images at several values of MODEL.DETR.TEST's threshold: "
-        f"{', '.join(kind.panoptic_threshold for kind in CLASS_LOSSES.values())}, by CLASS_LOSS.",
+        "Print the panoptic quality on training images at several values of MODEL.DETR.TEST's threshold, "
+        f"by MODEL.DETR.CLASS_LOSS: {', '.join(kind.panoptic_threshold for kind in CLASS_LOSSES.values())}.",
         [
             "--config-file Shapes-PanopticSegmentation/detr_tiny_panoptic.yaml --weights model_final.pth "
             "--dataset shapes_train_panoptic --images 200"

@@ -15,7 +15,7 @@ from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from ..data import load_dataset
-from ..data.masks import rasterise
+from ..data.masks import rasterize
 from ..data.segment_map import read_listed_ids
 from ..errors import UserError
 from ..evaluation.panoptic_quality import PanopticQuality
@@ -27,7 +27,7 @@ from ..visualization import (
     detections_from_instances,
     detections_from_record,
     draw_panel,
-    summarise,
+    summarize,
 )
 from .command import CommandParser, run_command
 from .predictor import ImagePredictor, Record, in_numbers_of, inference_config, model_parser, write_picture
@@ -119,7 +119,7 @@ def detection_sample(
     if predictions.masks is not None:
         size = record["height"], record["width"]
         with suppress(ValueError):  # there are no annotations, or one has no mask
-            masks = np.stack([rasterise(a.get("segmentation"), *size) for a in record.get("annotations", ())])
+            masks = np.stack([rasterize(a.get("segmentation"), *size) for a in record.get("annotations", ())])
     truth = detections_from_record(record, masks)
     return PanelSample(image, os.path.basename(record["file_name"]), truth, predictions)
 
@@ -137,7 +137,7 @@ def panoptic_sample(record: Record, image: np.ndarray, result: dict[str, Any]) -
     quality = PanopticQuality({s["category_id"]: s["isthing"] for s in (*segments, *prediction[1])})
     quality.add(*truth, *prediction)
     found, missed, wrong = (int(counts.sum()) for counts in (quality.tp, quality.fn, quality.fp))
-    summary = summarise("segment", found, found + missed, wrong)
+    summary = summarize("segment", found, found + missed, wrong)
     return PanopticSample(image, os.path.basename(record["file_name"]), truth, prediction, summary)
 
 

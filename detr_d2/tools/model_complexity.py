@@ -11,7 +11,7 @@ from .command import CONFIG_HELP, CommandParser, run_command
 WHAT_COUNTS = """\
 Counted are all parameters, frozen ones too (the constants of frozen batch norms are none), and the
 multiply-adds of one image's inference in convolutions and matrix products, those inside attention included.
-Not counted are normalisation, activations, softmax, resizing and post-processing. A mask head makes the
+Not counted are normalization, activations, softmax, resizing and post-processing. A mask head makes the
 masks of all queries here."""
 
 

@@ -164,7 +164,7 @@ def class_metadata(
 
     Args:
         cfg: names the data sets whose metadata are looked at: ``DATASETS.TEST``, then ``DATASETS.TRAIN``.
-        class_names: those of the checkpoint, which come first; a data set's colours are used where it has
+        class_names: those of the checkpoint, which come first; a data set's colors are used where it has
             the same classes.
         stuff_names: the same of stuff.
 

@@ -5,7 +5,7 @@ from .curves import draw_training_curves
 from .detections import Detections, detections_from_instances, detections_from_record, match_detections
 from .labels import Picture, fit_image
 from .metrics_file import TrainingMetrics, read_metrics
-from .panel import PanelSample, PanopticSample, draw_panel, summarise
+from .panel import PanelSample, PanopticSample, draw_panel, summarize
 from .segments import draw_segments, segment_colors
 from .visualizer import DetectionVisualizer
 
@@ -27,5 +27,5 @@ __all__ = [
     "match_detections",
     "read_metrics",
     "segment_colors",
-    "summarise",
+    "summarize",
 ]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from .metrics_file import TrainingMetrics
-from .page import GREY, INK
+from .page import GRAY, INK
 
 # Metrics, and how they are called in the picture.
 _TOTAL = {"total_loss": "sum over all decoder layers"}
@@ -20,11 +20,11 @@ Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], dict[str, Any]]  #
 
 
 def smooth(values: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.float64]:
-    """Return the mean over ``radius`` neighbours on each side, fewer at the ends.
+    """Return the mean over ``radius`` neighbors on each side, fewer at the ends.
 
     Args:
         values: (N,), N > 0; entries that are not finite are left out of the means.
-        radius: neighbours on each side; 0 returns the values themselves.
+        radius: neighbors on each side; 0 returns the values themselves.
 
     Returns:
         (N,); NaN where the window holds no finite value.
@@ -101,15 +101,15 @@ def _rates(metrics: TrainingMetrics) -> list[Curve]:
 def _draw(axes: Axes, title: str, curves: Sequence[Curve], nothing: str) -> None:
     """Draw one panel, with ``nothing`` written in it where there are no curves."""
     axes.set_title(title, loc="left", size=11.5, weight="bold", color=INK)
-    axes.set_xlabel("iteration", color=GREY)
+    axes.set_xlabel("iteration", color=GRAY)
     axes.grid(axis="y", color="#e3e7ec", linewidth=0.9)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=GREY, length=0)
+    axes.tick_params(colors=GRAY, length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#b8c0ca")
     axes.yaxis.set_major_formatter("{x:g}")
     if not curves:
-        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", va="center", color=GREY)
+        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", va="center", color=GRAY)
         axes.set_yticks([])
         return
     for steps, values, style in curves:

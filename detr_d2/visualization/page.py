@@ -14,7 +14,7 @@ from .labels import Picture
 
 Captioned = tuple[str, Picture]  # a line to write above a picture
 
-INK, GREY = "#1d2733", "#5f6b7a"
+INK, GRAY = "#1d2733", "#5f6b7a"
 
 # In pixels.
 _DPI = 100
@@ -67,7 +67,7 @@ def draw_page(
         figure.text(x, height - y, text, transform=None, va="top", parse_math=False, **style)
 
     write(_MARGIN, _MARGIN, "\n".join(titles), 15, weight="bold")
-    write(_MARGIN, top - _HEADING - _NOTE * len(lines) + 4, "\n".join(lines), 9.5, GREY)
+    write(_MARGIN, top - _HEADING - _NOTE * len(lines) + 4, "\n".join(lines), 9.5, GRAY)
     y = top
     for row, row_height in zip(rows, heights, strict=True):
         for index, (caption, picture) in enumerate(part for pictures in row for part in pictures):
@@ -75,7 +75,7 @@ def draw_page(
             x = _MARGIN + column * step + part * (cell + _GAP)
             if y == top:
                 write(x, top - _HEADING + 12, headings[part], 11.5, weight="bold")
-            write(x, y, _shorten(caption, cell // 7), 8.5, GREY)
+            write(x, y, _shorten(caption, cell // 7), 8.5, GRAY)
             figure.figimage(picture, x, height - y - _CAPTION - len(picture))
         y += row_height + 2 * _GAP
     _draw_legend(figure, legend, legend_columns, (_MARGIN / width, _MARGIN / height))

@@ -48,7 +48,7 @@ class PanelSample:
             return DetectionVisualizer(image, metadata).draw_detections(detections, factor, solid).get_image()
 
         real = ~self.truth.crowd
-        summary = summarise("object", int(found[real].sum()), int(real.sum()), int((~right).sum()))
+        summary = summarize("object", int(found[real].sum()), int(real.sum()), int((~right).sum()))
         return [(self.name, draw(self.truth, found)), (summary, draw(self.predictions, right))]
 
     def classes(self, metadata: Metadata | None) -> set[tuple[str, int]]:
@@ -126,7 +126,7 @@ def draw_panel(
     )
 
 
-def summarise(what: str, found: int, there: int, wrong: int) -> str:
+def summarize(what: str, found: int, there: int, wrong: int) -> str:
     """Say in a few words how well an image was predicted; ``what`` is in the singular."""
     text = f"found {found} of {there}" if there else f"no {what}s"
     return text + (f", {wrong} wrong" if wrong else "")

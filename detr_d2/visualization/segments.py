@@ -85,7 +85,7 @@ def _paint(
     paint = np.full(image.shape, _VOID)
     for mask, color in zip(masks, colors, strict=True):
         paint[mask] = color
-    # In grey, lest the image's colors mix with those of the classes.
+    # In gray, lest the image's colors mix with those of the classes.
     painted = image.mean(-1, keepdims=True) * (1 - _OPACITY) + 255 * paint * _OPACITY
     for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
         border = ids[one] != ids[other]

@@ -126,7 +126,7 @@ def tiny_weights(masks: bool) -> dict[str, Tensor]:
         if layout.is_detector and layout.no_object and not (layout.name == "detrex" and masks)  # it has none
     ],
 )
-def test_every_layout_is_recognised_and_comes_back_the_same(layout: str, masks: bool) -> None:
+def test_every_layout_is_recognized_and_comes_back_the_same(layout: str, masks: bool) -> None:
     ours = tiny_weights(masks)
     there = from_detr_d2(ours, layout)
     assert len(there.weights) == len(ours) + 2 * len([n for n in ours if "in_proj" in n]) * (

@@ -42,7 +42,7 @@ VARIANTS = [layout.name for layout in LAYOUTS.values() if layout.is_detector and
 
 
 @pytest.mark.parametrize("layout", VARIANTS)
-def test_every_layout_is_recognised_and_comes_back_the_same(layout: str) -> None:
+def test_every_layout_is_recognized_and_comes_back_the_same(layout: str) -> None:
     ours = random_weights(variant(layout))
     there = from_detr_d2(ours, layout)
     back = convert(there.weights, "file")

@@ -103,8 +103,8 @@ def annotation() -> Callable[..., dict[str, Any]]:
 
 def write_segment_map(path: Path, ids: np.ndarray) -> None:
     """Write an (H, W) array of segment ids as COCO's png file."""
-    colours = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1)
-    Image.fromarray(colours.astype(np.uint8)).save(path)
+    colors = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1)
+    Image.fromarray(colors.astype(np.uint8)).save(path)
 
 
 def segment_ids() -> np.ndarray:

@@ -260,9 +260,9 @@ def test_an_image_of_another_size_is_named(record):
         mapper_of()(record)
 
 
-def test_grey_images_are_read_in_colour(record, tmp_path):
-    Image.new("L", (60, 40), 99).save(tmp_path / "grey.png")
-    record["file_name"] = str(tmp_path / "grey.png")
+def test_gray_images_are_read_in_color(record, tmp_path):
+    Image.new("L", (60, 40), 99).save(tmp_path / "gray.png")
+    record["file_name"] = str(tmp_path / "gray.png")
     assert mapper_of()(record)["image"][:, 3, 3].tolist() == [99, 99, 99]
 
 

@@ -52,8 +52,8 @@ def test_of_an_animation_and_of_pages_the_first_image_is_read(tmp_path, noise):
         options = {"lossless": True} if ending == "webp" else {}
         first.save(tmp_path / f"a.{ending}", save_all=True, append_images=[second], **options)
         np.testing.assert_array_equal(read(tmp_path / f"a.{ending}"), noise)
-    one_colour = Image.new("RGB", (8, 5), (200, 10, 10))
-    one_colour.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    one_color = Image.new("RGB", (8, 5), (200, 10, 10))
+    one_color.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     assert (read(tmp_path / "a.gif") == [200, 10, 10]).all()
 
 

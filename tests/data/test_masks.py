@@ -17,7 +17,7 @@ from detr_d2.data.masks import (
     Faults,
     boxes_of_masks,
     encode,
-    rasterise,
+    rasterize,
     segmentation_faults,
     split_polygons,
     transform_masks,
@@ -29,20 +29,20 @@ def test_polygons_are_filled_and_united():
     expected[1:4, 2:6] = True
     expected[5:9, 0:3] = True
     polygons = [[2, 1, 6, 1, 6, 4, 2, 4], [0.0, 5.0, 3.0, 5.0, 3.0, 9.0, 0.0, 9.0]]
-    assert np.array_equal(rasterise(polygons, 10, 12), expected)
-    assert np.array_equal(rasterise([np.array(polygon) for polygon in polygons], 10, 12), expected)
+    assert np.array_equal(rasterize(polygons, 10, 12), expected)
+    assert np.array_equal(rasterize([np.array(polygon) for polygon in polygons], 10, 12), expected)
 
 
 def test_polygons_reaching_beyond_the_image_are_cut():
     expected = np.zeros((10, 12), dtype=bool)
     expected[:4, 8:] = True
-    assert np.array_equal(rasterise([[8, -5, 30, -5, 30, 4, 8, 4]], 10, 12), expected)
+    assert np.array_equal(rasterize([[8, -5, 30, -5, 30, 4, 8, 4]], 10, 12), expected)
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
 def test_a_bitmask_is_where_the_array_is_not_zero(kind):
     mask = np.eye(4, 6).astype(kind) * kind(1)
-    assert np.array_equal(rasterise(mask, 4, 6), np.eye(4, 6) > 0)
+    assert np.array_equal(rasterize(mask, 4, 6), np.eye(4, 6) > 0)
 
 
 TRIANGLE = [1, 1, 5, 1, 5, 3]
@@ -79,9 +79,9 @@ BAD_POLYGONS: dict[str, Any] = {
 
 @pytest.mark.parametrize("case", BAD_POLYGONS)
 def test_a_bad_polygon_is_counted_and_left_out_beside_good_ones(case):
-    bad, expected = BAD_POLYGONS[case], rasterise([TRIANGLE], 4, 6)
+    bad, expected = BAD_POLYGONS[case], rasterize([TRIANGLE], 4, 6)
     for polygons in ([TRIANGLE, bad], [bad, TRIANGLE], (bad, TRIANGLE)):
-        assert np.array_equal(rasterise(polygons, 4, 6), expected)
+        assert np.array_equal(rasterize(polygons, 4, 6), expected)
         faults = segmentation_faults(polygons, 4, 6)
         assert (faults.bad_parts, faults.unusable) == (1, False)
         good, (left_out,) = split_polygons(polygons, 4, 6)
@@ -109,7 +109,7 @@ def assert_refused(segmentation: Any, height: Any, width: Any) -> None:
     assert faults.why.startswith("its ")
     assert "\n" not in faults.why
     assert len(faults.why) < 300
-    for function in (rasterise, encode):
+    for function in (rasterize, encode):
         with pytest.raises(ValueError, match="^its ") as caught:
             function(segmentation, height, width)
         assert str(caught.value) == faults.why
@@ -165,22 +165,22 @@ def test_sizes_that_no_image_has_are_refused(size, segmentation):
 def test_whole_sizes_of_any_type_are_sizes():
     for size in ((4.0, 6.0), (np.int64(4), np.int32(6))):
         assert encode([TRIANGLE], *size) == encode([TRIANGLE], 4, 6)
-        assert rasterise({"size": [4, 6], "counts": [24]}, *size).shape == (4, 6)
+        assert rasterize({"size": [4, 6], "counts": [24]}, *size).shape == (4, 6)
 
 
 def test_one_polygon_may_be_flat_or_a_list_of_points():
     flat = [1.5, 1, 9, 2, 10, 7, 3, 8.25]
     points = [[1.5, 1], [9, 2], [10, 7], [3, 8.25]]
-    expected = rasterise([flat], 10, 12)
+    expected = rasterize([flat], 10, 12)
     assert expected.sum() > 30
     for segmentation in (flat, tuple(flat), points, [tuple(p) for p in points], list(map(np.array, points))):
-        assert np.array_equal(rasterise(segmentation, 10, 12), expected)
+        assert np.array_equal(rasterize(segmentation, 10, 12), expected)
         assert segmentation_faults(segmentation, 10, 12) == Faults("", 0, False)
 
 
 def test_pairs_beside_a_polygon_are_polygons_of_one_point():
     polygons = [[0, 0], TRIANGLE, [3, 3], [2, 2]]
-    assert np.array_equal(rasterise(polygons, 4, 6), rasterise([TRIANGLE], 4, 6))
+    assert np.array_equal(rasterize(polygons, 4, 6), rasterize([TRIANGLE], 4, 6))
     assert segmentation_faults(polygons, 4, 6).bad_parts == 3
 
 
@@ -188,7 +188,7 @@ def test_pairs_beside_a_polygon_are_polygons_of_one_point():
 def test_coordinates_may_be_any_numbers(number):
     polygon = [1, 1, 9, 2, 10, 7, 3, 8]
     for segmentation in ([[number(x) for x in polygon]], [np.array(polygon, dtype=number)]):
-        assert np.array_equal(rasterise(segmentation, 10, 12), rasterise([polygon], 10, 12))
+        assert np.array_equal(rasterize(segmentation, 10, 12), rasterize([polygon], 10, 12))
 
 
 def drawn_by_pycocotools(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
@@ -206,14 +206,14 @@ def test_polygons_are_drawn_as_cocos_tools_do_also_far_beyond_the_image(seed):
         polygons.append(np.stack([x, y], axis=1).round(seed % 3).ravel().tolist())
     assert segmentation_faults(polygons, height, width) == Faults("", 0, False)
     expected = drawn_by_pycocotools(polygons, height, width)
-    assert np.array_equal(rasterise(polygons, height, width), expected)
+    assert np.array_equal(rasterize(polygons, height, width), expected)
     assert np.array_equal(mask_util.decode(encode(polygons, height, width)), expected)
 
 
 def test_an_outline_of_a_hundred_thousand_points_is_drawn():
     angle = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
     polygon = np.stack([320 + 300 * np.cos(angle), 240 + 200 * np.sin(angle)], axis=1).ravel().tolist()
-    assert np.array_equal(rasterise([polygon], 480, 640), drawn_by_pycocotools([polygon], 480, 640))
+    assert np.array_equal(rasterize([polygon], 480, 640), drawn_by_pycocotools([polygon], 480, 640))
 
 
 def test_an_outline_that_no_object_has_is_refused_before_it_takes_memory():
@@ -249,7 +249,7 @@ def test_encoded_segmentations_are_json_and_pycocotools_own():
         encoded = encode(segmentation, np.int64(13), 29)
         assert encoded == expected
         assert json.loads(json.dumps(encoded)) == expected
-    assert np.array_equal(mask_util.decode(encode(runs, 13, 29)), rasterise(runs, 13, 29))
+    assert np.array_equal(mask_util.decode(encode(runs, 13, 29)), rasterize(runs, 13, 29))
 
 
 TRANSFORMS = {

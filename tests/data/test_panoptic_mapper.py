@@ -28,8 +28,8 @@ def mapper_of(*transforms, masks: bool = True, is_train: bool = True) -> DetrPan
 
 
 def write_map(record, ids: np.ndarray) -> None:
-    colours = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1)
-    Image.fromarray(colours.astype(np.uint8)).save(record["pan_seg_file_name"])
+    colors = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1)
+    Image.fromarray(colors.astype(np.uint8)).save(record["pan_seg_file_name"])
 
 
 def test_things_and_stuff_become_objects_and_a_single_column_does_not(panoptic_record):

@@ -31,7 +31,7 @@ def read(path: Path, **options) -> np.ndarray:
     return read_image(str(path), "RGB", **options)
 
 
-def grey(values) -> np.ndarray:
+def gray(values) -> np.ndarray:
     """(H, W) values as (H, W, 3)."""
     return np.repeat(np.asarray(values)[..., None], 3, axis=-1)
 
@@ -45,12 +45,12 @@ def test_cmyk_is_light_without_ink(tmp_path):
         np.testing.assert_allclose(read(tmp_path / f"red.{ending}")[4, 4], [255, 0, 0], atol=4)
 
 
-def test_one_bit_grey_and_palette(tmp_path):
+def test_one_bit_gray_and_palette(tmp_path):
     values = np.array([[0, 1, 1], [1, 0, 1]], dtype=bool)
     Image.fromarray(values).save(tmp_path / "bits.png")
-    np.testing.assert_array_equal(read(tmp_path / "bits.png"), grey(values * WHITE))
-    Image.fromarray(np.array([[7, 200]], dtype=np.uint8)).save(tmp_path / "grey.png")
-    np.testing.assert_array_equal(read(tmp_path / "grey.png"), grey([[7, 200]]))
+    np.testing.assert_array_equal(read(tmp_path / "bits.png"), gray(values * WHITE))
+    Image.fromarray(np.array([[7, 200]], dtype=np.uint8)).save(tmp_path / "gray.png")
+    np.testing.assert_array_equal(read(tmp_path / "gray.png"), gray([[7, 200]]))
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.putpixel((1, 0), 1)
@@ -62,12 +62,12 @@ def test_one_bit_grey_and_palette(tmp_path):
 # Transparency
 
 
-def on_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def on_white(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Pixel by pixel, in whole numbers."""
-    result = np.zeros(colours.shape, dtype=np.uint8)
-    for index in np.ndindex(colours.shape):
+    result = np.zeros(colors.shape, dtype=np.uint8)
+    for index in np.ndindex(colors.shape):
         a = int(alpha[index[:2]])
-        result[index] = (int(colours[index]) * a + WHITE * (255 - a) + 127) // 255
+        result[index] = (int(colors[index]) * a + WHITE * (255 - a) + 127) // 255
     return result
 
 
@@ -82,7 +82,7 @@ def test_transparent_pixels_are_composed_on_white(tmp_path, noise, caplog):
     write_png(tmp_path / "la.png", np.dstack([noise[..., 0], alpha]))
     np.testing.assert_array_equal(read(tmp_path / "rgba.png"), expected)
     np.testing.assert_array_equal(read(tmp_path / "rgba.tif"), expected)
-    np.testing.assert_array_equal(read(tmp_path / "la.png"), on_white(grey(noise[..., 0]), alpha))
+    np.testing.assert_array_equal(read(tmp_path / "la.png"), on_white(gray(noise[..., 0]), alpha))
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 1
     assert str(tmp_path / "rgba.png") in said[0]
@@ -94,7 +94,7 @@ def test_opaque_alpha_changes_nothing_and_is_not_said(tmp_path, noise, caplog):
     assert not caplog.records
 
 
-def test_transparent_colours_and_palette_entries_are_white(tmp_path):
+def test_transparent_colors_and_palette_entries_are_white(tmp_path):
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.putpixel((1, 0), 1)
@@ -107,10 +107,10 @@ def test_transparent_colours_and_palette_entries_are_white(tmp_path):
         ("shares.png", [212, 214, 216]),
     ):
         assert read(tmp_path / name).tolist() == [[[WHITE] * 3, second]]
-    write_png(tmp_path / "grey.png", np.array([[7, 9]], np.uint8), before=png_chunk(b"tRNS", b"\0\x07"))
-    assert read(tmp_path / "grey.png").tolist() == [[[WHITE] * 3, [9] * 3]]
-    colours = np.array([[[1, 2, 3], [1, 2, 4]]], dtype=np.uint8)
-    write_png(tmp_path / "rgb.png", colours, before=png_chunk(b"tRNS", b"\0\x01\0\x02\0\x03"))
+    write_png(tmp_path / "gray.png", np.array([[7, 9]], np.uint8), before=png_chunk(b"tRNS", b"\0\x07"))
+    assert read(tmp_path / "gray.png").tolist() == [[[WHITE] * 3, [9] * 3]]
+    colors = np.array([[[1, 2, 3], [1, 2, 4]]], dtype=np.uint8)
+    write_png(tmp_path / "rgb.png", colors, before=png_chunk(b"tRNS", b"\0\x01\0\x02\0\x03"))
     assert read(tmp_path / "rgb.png").tolist() == [[[WHITE] * 3, [1, 2, 4]]]
     deep = np.array([[0, 60000]], dtype=np.uint16)
     write_png(tmp_path / "deep.png", deep, before=png_chunk(b"tRNS", b"\0\0"))
@@ -125,7 +125,7 @@ SHALLOW = [[0, 0, 1, 1], [1, 127, 254, 255]]
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "big-endian tif", "deflated tif", "pgm"])
-def test_16_bit_grey_is_scaled_over_its_whole_range(tmp_path, kind):
+def test_16_bit_gray_is_scaled_over_its_whole_range(tmp_path, kind):
     path = tmp_path / f"a.{kind[-3:]}"
     if kind == "png":
         write_png(path, DEEP)
@@ -135,7 +135,7 @@ def test_16_bit_grey_is_scaled_over_its_whole_range(tmp_path, kind):
         path.write_bytes(b"P5 4 2 65535\n" + DEEP.astype(">u2").tobytes())
     else:
         write_tiff(path, DEEP, order=">" if "big" in kind else "<")
-    np.testing.assert_array_equal(read(path), grey(SHALLOW))
+    np.testing.assert_array_equal(read(path), gray(SHALLOW))
 
 
 def test_16_bits_are_said_once_with_the_file_and_the_key(tmp_path, caplog):
@@ -157,7 +157,7 @@ def test_fewer_bits_in_16_are_suspected_even_after_full_ones(tmp_path, caplog, b
 
 def test_the_white_level_scales_12_bits_in_16(tmp_path):
     values = np.array([[0, 8, 9, 2048, 4095]], dtype=np.uint16)
-    expected = grey([[0, 0, 1, 128, 255]])  # value * 255 / 4095: 0.498, 0.56, 127.53
+    expected = gray([[0, 0, 1, 128, 255]])  # value * 255 / 4095: 0.498, 0.56, 127.53
     np.testing.assert_array_equal(read(write_png(tmp_path / "a.png", values), white_level=4095), expected)
     np.testing.assert_array_equal(read(write_tiff(tmp_path / "a.tif", values), white_level=4095), expected)
 
@@ -170,13 +170,13 @@ def test_a_value_beyond_the_white_level_is_refused_not_clipped(tmp_path):
 
 def test_tiffs_of_12_bits_need_no_white_level(tmp_path):
     path = write_tiff_12_bits(tmp_path / "a.tif", np.array([[0, 8, 9, 2048, 4095, 4095]]))
-    np.testing.assert_array_equal(read(path), grey([[0, 0, 1, 128, 255, 255]]))
+    np.testing.assert_array_equal(read(path), gray([[0, 0, 1, 128, 255, 255]]))
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
-def test_of_16_bit_colour_the_high_byte_is_read_and_that_is_said(tmp_path, caplog, ending):
-    colours = np.array([[[0, 255, 256], [32768, 65279, 65535]]], dtype=np.uint16)
-    path = (write_png if ending == "png" else write_tiff)(tmp_path / f"a.{ending}", colours)
+def test_of_16_bit_color_the_high_byte_is_read_and_that_is_said(tmp_path, caplog, ending):
+    colors = np.array([[[0, 255, 256], [32768, 65279, 65535]]], dtype=np.uint16)
+    path = (write_png if ending == "png" else write_tiff)(tmp_path / f"a.{ending}", colors)
     assert read(path).tolist() == [[[0, 0, 1], [128, 254, 255]]]
     (record,) = caplog.records
     assert str(path) in record.getMessage()
@@ -192,7 +192,7 @@ def test_16_bit_alpha_is_composed(tmp_path):
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_floats_from_0_to_1_are_scaled(tmp_path, order):
     values = np.array([[0, 0.1, 0.5], [0.999, 1, 0.25]], dtype=np.float32)
-    expected = grey([[0, 26, 128], [255, 255, 64]])
+    expected = gray([[0, 26, 128], [255, 255, 64]])
     np.testing.assert_array_equal(read(write_tiff(tmp_path / "a.tif", values, order=order)), expected)
 
 
@@ -209,8 +209,8 @@ def test_pixels_of_no_known_range_are_refused(tmp_path, kind):
     if kind == "white":
         write_tiff(path, DEEP, white_is_zero=True)
     elif kind == "transparent":
-        colours = np.zeros((1, 1, 3), dtype=np.uint16)
-        path = write_png(tmp_path / "a.png", colours, before=png_chunk(b"tRNS", bytes(6)))
+        colors = np.zeros((1, 1, 3), dtype=np.uint16)
+        path = write_png(tmp_path / "a.png", colors, before=png_chunk(b"tRNS", bytes(6)))
     else:
         write_tiff(path, np.array([[1, 2]], dtype=kind))
     with pytest.raises(DataError, match=str(path)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_util
 
-from detr_d2.data.masks import rasterise, segmentation_faults
+from detr_d2.data.masks import rasterize, segmentation_faults
 from detr_d2.data.rle import run_lengths
 
 
@@ -41,7 +41,7 @@ def test_rle_of_any_form_is_decoded_as_cocos_tools_do(number):
     assert np.array_equal(mask_util.decode(rle), mask)
     size = list(mask.shape)
     for counts in (rle["counts"], rle["counts"].decode(), uncompressed(mask), np.array(uncompressed(mask))):
-        decoded = rasterise({"size": size, "counts": counts}, *size)
+        decoded = rasterize({"size": size, "counts": counts}, *size)
         assert run_lengths({"size": size, "counts": counts}, *size).tolist() == uncompressed(mask)
         assert decoded.dtype == bool
         assert np.array_equal(decoded, mask)
@@ -94,7 +94,7 @@ def test_counts_that_are_no_runs_of_the_image_are_refused(case):
     assert faults.unusable
     assert faults.why.startswith("its RLE ")
     with pytest.raises(ValueError, match="^its RLE "):
-        rasterise(rle, 4, 6)
+        rasterize(rle, 4, 6)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_sizes_that_are_not_the_images_are_refused(size):
 
 def test_runs_of_no_pixels_are_runs():
     rle = {"size": [4, 6], "counts": [3, 0, 2, 4, 15, 0]}
-    assert np.array_equal(rasterise(rle, 4, 6), mask_util.decode(mask_util.frPyObjects(rle, 4, 6)))
+    assert np.array_equal(rasterize(rle, 4, 6), mask_util.decode(mask_util.frPyObjects(rle, 4, 6)))
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -136,6 +136,6 @@ def test_what_any_mask_is_encoded_as_is_within_the_bounds(seed):
     flips = rng.random(height * width) < rng.choice([0.01, 1 / 16, 0.3, 1])
     mask = (np.cumsum(flips) % 2 == seed % 2).reshape(width, height).T
     rle = mask_util.encode(np.asfortranarray(mask.astype(np.uint8)))
-    assert np.array_equal(rasterise(rle, height, width), mask)
+    assert np.array_equal(rasterize(rle, height, width), mask)
     runs = {"size": [height, width], "counts": uncompressed(mask)}
-    assert np.array_equal(rasterise(runs, height, width), mask)
+    assert np.array_equal(rasterize(runs, height, width), mask)

@@ -1,4 +1,4 @@
-"""Maps that are not colour-coded ids: refused, with their likely cause."""
+"""Maps that are not color-coded ids: refused, with their likely cause."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SMALL = np.zeros_like(IDS)
 SMALL[2:9, 3:12], SMALL[10:18, 5:25], SMALL[0, 0] = 4, 200, 7
 
 
-def colours(ids: np.ndarray) -> np.ndarray:
+def colors(ids: np.ndarray) -> np.ndarray:
     return np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1).astype(np.uint8)
 
 
-def grey_image(values: np.ndarray) -> Image.Image:
+def gray_image(values: np.ndarray) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8))
 
 
@@ -61,30 +61,30 @@ def refusal(path: Path, listed: list[int]) -> str:
 
 
 def test_the_sound_map_is_read(tmp_path):
-    Image.fromarray(colours(IDS)).save(tmp_path / "map.png")
+    Image.fromarray(colors(IDS)).save(tmp_path / "map.png")
     assert np.array_equal(read_listed_ids(str(tmp_path / "map.png"), LISTED, *IDS.shape), IDS)
 
 
 @pytest.mark.parametrize(
     ("image", "listed", "cause"),
     [
-        (Image.fromarray(colours(IDS)[..., ::-1].copy()), LISTED, "OpenCV"),
-        (grey_image(SMALL), [4, 200, 7], "grey map of the ids"),
-        (grey_image(SMALL).convert("RGB"), [4, 200, 7], "grey map of the ids"),
-        (grey_image(SMALL > 0), LISTED, "class numbers"),
-        (grey_image(np.searchsorted([0, *sorted(LISTED)], IDS)), LISTED, "class numbers"),
+        (Image.fromarray(colors(IDS)[..., ::-1].copy()), LISTED, "OpenCV"),
+        (gray_image(SMALL), [4, 200, 7], "gray map of the ids"),
+        (gray_image(SMALL).convert("RGB"), [4, 200, 7], "gray map of the ids"),
+        (gray_image(SMALL > 0), LISTED, "class numbers"),
+        (gray_image(np.searchsorted([0, *sorted(LISTED)], IDS)), LISTED, "class numbers"),
         (palette_image(SMALL, list(range(255, -1, -1)) * 3), [4, 200, 7], "palette indices"),
         (palette_image(SMALL > 0, [0, 0, 0, 128, 0, 0]), LISTED, "class numbers"),
-        (Image.fromarray(colours(IDS % 256)), LISTED, "8 bits"),
-        (Image.fromarray(colours(IDS % 65536)), LISTED, "16 bits"),
-        (Image.fromarray(colours(IDS)).resize((90, 60), 1).resize((30, 20), 1), LISTED, "smooth"),
+        (Image.fromarray(colors(IDS % 256)), LISTED, "8 bits"),
+        (Image.fromarray(colors(IDS % 65536)), LISTED, "16 bits"),
+        (Image.fromarray(colors(IDS)).resize((90, 60), 1).resize((30, 20), 1), LISTED, "smooth"),
     ],
     ids=[
         "red and blue exchanged",
-        "grey ids",
-        "grey ids as RGB",
-        "grey classes",
-        "grey numbers",
+        "gray ids",
+        "gray ids as RGB",
+        "gray classes",
+        "gray numbers",
         "palette of ids",
         "palette of classes",
         "ids modulo 256",
@@ -97,8 +97,8 @@ def test_the_likely_cause_is_named(tmp_path, image, listed, cause):
     assert cause in refusal(tmp_path / "map.png", listed)
 
 
-def test_a_map_that_was_a_jpeg_is_known_by_its_many_colours(tmp_path):
-    Image.fromarray(colours(IDS)).save(tmp_path / "once.jpg")
+def test_a_map_that_was_a_jpeg_is_known_by_its_many_colors(tmp_path):
+    Image.fromarray(colors(IDS)).save(tmp_path / "once.jpg")
     with Image.open(tmp_path / "once.jpg") as image:
         image.save(tmp_path / "map.png")
     assert "JPEG" in refusal(tmp_path / "map.png", LISTED)
@@ -112,23 +112,23 @@ def test_no_cause_is_made_up(listed, found):
 
 
 def test_a_cause_is_named_though_a_segment_is_missing_too(tmp_path):
-    Image.fromarray(colours(IDS)[..., ::-1].copy()).save(tmp_path / "map.png")
+    Image.fromarray(colors(IDS)[..., ::-1].copy()).save(tmp_path / "map.png")
     assert "OpenCV" in refusal(tmp_path / "map.png", [*LISTED, 12])
 
 
 REFUSED_BY_FORMAT = {
-    "JPEG": lambda path: Image.fromarray(colours(IDS)).save(path, format="JPEG"),
+    "JPEG": lambda path: Image.fromarray(colors(IDS)).save(path, format="JPEG"),
     "void as JPEG": lambda path: Image.new("RGB", (30, 20)).save(path, format="JPEG"),
     "16 bits": lambda path: Image.fromarray((IDS % 65536).astype(np.uint16)).save(path, format="PNG"),
-    "16 bits a colour": lambda path: write_png_of_16_bits(path, colours(IDS)),
+    "16 bits a color": lambda path: write_png_of_16_bits(path, colors(IDS)),
     "32 bits": lambda path: Image.fromarray(IDS.astype(np.int32)).save(path, format="TIFF"),
     "floats": lambda path: Image.fromarray(IDS.astype(np.float32)).save(path, format="TIFF"),
-    "CMYK": lambda path: Image.fromarray(colours(IDS)).convert("CMYK").save(path, format="TIFF"),
+    "CMYK": lambda path: Image.fromarray(colors(IDS)).convert("CMYK").save(path, format="TIFF"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED_BY_FORMAT)
-def test_formats_without_exact_colours_are_refused_by_their_header(tmp_path, case):
+def test_formats_without_exact_colors_are_refused_by_their_header(tmp_path, case):
     path = tmp_path / "map.png"
     REFUSED_BY_FORMAT[case](path)
     message = refusal(path, LISTED)
@@ -140,10 +140,10 @@ def test_formats_without_exact_colours_are_refused_by_their_header(tmp_path, cas
 
 
 def with_alpha(alpha: int) -> Image.Image:
-    return Image.fromarray(np.dstack([colours(IDS), np.full(IDS.shape, alpha, np.uint8)]))
+    return Image.fromarray(np.dstack([colors(IDS), np.full(IDS.shape, alpha, np.uint8)]))
 
 
-RGB = Image.fromarray(colours(IDS))
+RGB = Image.fromarray(colors(IDS))
 LOSSLESS = {
     "alpha": lambda path: with_alpha(255).save(path),
     "transparent": lambda path: with_alpha(0).save(path),
@@ -154,7 +154,7 @@ LOSSLESS = {
 
 
 @pytest.mark.parametrize("case", LOSSLESS)
-def test_the_same_colours_in_another_form_are_read(tmp_path, case):
+def test_the_same_colors_in_another_form_are_read(tmp_path, case):
     LOSSLESS[case](tmp_path / "map.png")
     assert np.array_equal(read_listed_ids(str(tmp_path / "map.png"), LISTED, *IDS.shape), IDS)
     assert segment_map_size(str(tmp_path / "map.png")) == (30, 20)
@@ -170,7 +170,7 @@ def test_a_map_is_turned_as_its_exif_entry_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = np.rot90(IDS)  # orientation 6 turns clockwise
-    Image.fromarray(colours(stored)).save(tmp_path / "map.png", exif=exif)
+    Image.fromarray(colors(stored)).save(tmp_path / "map.png", exif=exif)
     assert segment_map_size(str(tmp_path / "map.png")) == (30, 20)
     assert np.array_equal(read_listed_ids(str(tmp_path / "map.png"), LISTED, *IDS.shape), IDS)
 

@@ -1,4 +1,4 @@
-"""Segmentation maps: ids from colours, and maps that do not fit their annotations."""
+"""Segmentation maps: ids from colors, and maps that do not fit their annotations."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from detr_d2.errors import MissingFileError
 
 @pytest.fixture
 def png(tmp_path):
-    """A map of 3 x 2 pixels, written colour by colour: ids 1, 256 + 2, void; 65536 * 9, 1, 1."""
+    """A map of 3 x 2 pixels, written color by color: ids 1, 256 + 2, void; 65536 * 9, 1, 1."""
     path = tmp_path / "map.png"
     image = Image.new("RGB", (3, 2))
-    for place, colour in {(0, 0): (1, 0, 0), (1, 0): (2, 1, 0), (0, 1): (0, 0, 9), (1, 1): (1, 0, 0)}.items():
-        image.putpixel(place, colour)
+    for place, color in {(0, 0): (1, 0, 0), (1, 0): (2, 1, 0), (0, 1): (0, 0, 9), (1, 1): (1, 0, 0)}.items():
+        image.putpixel(place, color)
     image.putpixel((2, 1), (1, 0, 0))
     image.save(path)
     return path
 
 
-def test_ids_are_read_from_colours(png):
+def test_ids_are_read_from_colors(png):
     assert read_segment_ids(str(png)).tolist() == [[1, 258, 0], [589824, 1, 1]]
 
 

@@ -47,7 +47,7 @@ def averaged(rank: int) -> list[dict[str, Tensor]]:
     return states
 
 
-def synchronised(x: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def synchronized(x: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Output, gradient of the input and state of a SyncBN layer for this process's share of a batch."""
     model = nn.Sequential(nn.SyncBatchNorm(3))
     with torch.no_grad():
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     results: dict[str, Any] = {
         "averaged": averaged(rank),
-        "synchronised": synchronised(torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(5))),
+        "synchronized": synchronized(torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(5))),
     }
     trainer = train(cfg, "whole", 4)
     results["trained"] = trainer.checkpointer.model.state_dict()

@@ -60,14 +60,14 @@ class TestTwoProcesses:
         for rank, result in enumerate(ranks[1]):
             assert torch.equal(result["averaged"][1]["1.running_mean"], torch.zeros(3) + (rank + 1 / 3))
 
-    def test_sync_batch_norm_normalises_the_joint_batch_of_equal_sizes(self, ranks: Any) -> None:
+    def test_sync_batch_norm_normalizes_the_joint_batch_of_equal_sizes(self, ranks: Any) -> None:
         x = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(5)).requires_grad_()
         joint = nn.BatchNorm2d(3)
         with torch.no_grad():
             joint.weight.copy_(torch.tensor([1.0, 2.0, 3.0]))
         output = joint(x)
         output.pow(3).sum().backward()
-        outputs, gradients, states = zip(*(result["synchronised"] for result in ranks[1]), strict=True)
+        outputs, gradients, states = zip(*(result["synchronized"] for result in ranks[1]), strict=True)
         torch.testing.assert_close(torch.cat(outputs), output.detach())
         torch.testing.assert_close(torch.cat(gradients), x.grad, atol=1e-4, rtol=1e-4)
         for state in states:

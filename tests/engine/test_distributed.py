@@ -84,7 +84,7 @@ class TestTwoProcesses:
             assert in_float64 < 1e-6
             assert in_float32 < 5e-6
 
-    def test_per_process_normalisation_gives_others(self, ranks: Any) -> None:
+    def test_per_process_normalization_gives_others(self, ranks: Any) -> None:
         cfg, _, results = ranks
         assert relative_difference(results[0]["per_process float32"], gradients(cfg, [images()])) > 1e-2
 

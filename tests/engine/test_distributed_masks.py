@@ -58,7 +58,7 @@ class TestTwoProcessesWithMasks:
         single = gradients_of(cfg, case, 1, 0)
         assert any(name.startswith("mask_head") for name in exact)
         assert any(name.startswith("backbone") for name in exact) is (case != "joint frozen")
-        # Each channel of lay4 is normalised by itself, which takes its bias away.
+        # Each channel of lay4 is normalized by itself, which takes its bias away.
         zeros = {name for name, x in exact.items() if x.norm() < 1e-12}
         of_masks = {name for name in exact if name.startswith(("mask_head", "bbox_attention"))}
         assert zeros & of_masks == (of_masks if case == "no objects" else {"mask_head.lay4.bias"})

@@ -68,7 +68,7 @@ def detr_gradients(cfg: CfgNode, micro_batches: list[list[dict[str, Any]]]) -> d
 @pytest.mark.parametrize(
     ("normalization", "double"), [("joint", True), ("joint", False), ("per_process", False)]
 )
-def test_detr_accumulates_to_the_joint_batch_only_with_joint_normalisation(
+def test_detr_accumulates_to_the_joint_batch_only_with_joint_normalization(
     tiny_config: CfgNode, normalization: str, double: bool
 ) -> None:
     tiny_config.MODEL.DETR.DROPOUT = 0.0

@@ -31,7 +31,7 @@ def random_case(rng: np.random.Generator) -> Case:
 def perturbed(
     rng: np.random.Generator, ids: np.ndarray, segments: Segments, categories: list[int]
 ) -> tuple[np.ndarray, Segments]:
-    """A copy with other ids where segments are shifted, merged, dropped and relabelled, and with voids."""
+    """A copy with other ids where segments are shifted, merged, dropped and relabeled, and with voids."""
     height, width = ids.shape
     category_of = {segment["id"]: segment["category_id"] for segment in segments}
     if rng.random() < 0.6:
@@ -73,7 +73,7 @@ def describe(ids: np.ndarray, category_of: dict[int, int]) -> Segments:
     ]
 
 
-def colours(ids: np.ndarray) -> np.ndarray:
+def colors(ids: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8, R + 256 G + 256^2 B."""
     return np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1).astype(np.uint8)
 

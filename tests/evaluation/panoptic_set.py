@@ -50,9 +50,9 @@ def write_panoptic(
             ids[:, left:right] = segment_id
             area = HEIGHT * (right - left)
             segments.append({"id": segment_id, "category_id": own_id(number), "iscrowd": 0, "area": area})
-        colours = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], -1).astype(np.uint8)
-        Image.fromarray(colours).save(folder / "maps" / f"{image_id}.png")
-        Image.fromarray(colours).save(folder / "images" / f"{image_id}.jpg")
+        colors = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], -1).astype(np.uint8)
+        Image.fromarray(colors).save(folder / "maps" / f"{image_id}.png")
+        Image.fromarray(colors).save(folder / "images" / f"{image_id}.jpg")
         listed.append({"id": image_id, "file_name": f"{image_id}.jpg", "height": HEIGHT, "width": WIDTH})
         annotations.append({"image_id": image_id, "file_name": f"{image_id}.png", "segments_info": segments})
     categories = [

@@ -8,7 +8,7 @@ import pytest
 from detr_d2.evaluation import PanopticQuality
 from detr_d2.evaluation.panoptic_quality import CategoryQuality, SegmentError, measure_overlaps
 
-from .panoptic_cases import ISTHING, colours, loop_average, loop_counts, random_case
+from .panoptic_cases import ISTHING, colors, loop_average, loop_counts, random_case
 
 THING, STUFF = 1, 2
 
@@ -54,7 +54,7 @@ def test_random_images_equal_plain_loops(seed):
     result = PanopticQuality(ISTHING)
     for number, (gt_map, gt_segments, pred_map, pred_segments) in enumerate(cases):
         if number % 2:
-            gt_map, pred_map = colours(gt_map), pred_map.astype(np.int32)
+            gt_map, pred_map = colors(gt_map), pred_map.astype(np.int32)
         result.add(gt_map, gt_segments, pred_map, pred_segments)
     expected = loop_counts(cases)
     assert sum(tp for _, tp, _, _ in expected.values()) > 5
@@ -143,14 +143,14 @@ def test_an_empty_prediction_is_one_of_void_only():
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.int64])
-def test_overlaps_of_ids_of_any_type_and_of_colours_are_counted(dtype):
+def test_overlaps_of_ids_of_any_type_and_of_colors_are_counted(dtype):
     rng = np.random.default_rng(1)
     palette = rng.integers(0, 256**3, 5)
     one, other = (palette[rng.integers(0, 5, (9, 7))] for _ in range(2))
     expected: dict[tuple[int, int], int] = {}
     for pair in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True):
         expected[pair] = expected.get(pair, 0) + 1
-    for first in (one.astype(dtype), np.asfortranarray(one.astype(dtype)), colours(one)):
+    for first in (one.astype(dtype), np.asfortranarray(one.astype(dtype)), colors(one)):
         found = measure_overlaps(first, other.astype(dtype))
         pairs = zip(found.gt_ids.tolist(), found.pred_ids.tolist(), strict=True)
         assert dict(zip(pairs, found.areas.tolist(), strict=True)) == expected

@@ -15,7 +15,7 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from PIL import Image
 
 from detr_d2.data import load_dataset
-from detr_d2.data.masks import rasterise
+from detr_d2.data.masks import rasterize
 
 HEIGHT, WIDTH = 48, 64
 CLASSES = ("circle", "square", "triangle")
@@ -79,7 +79,7 @@ def objects_as_instances(record: dict[str, Any], masks: bool = True) -> Instance
     instances.scores = torch.ones(len(found))
     instances.pred_classes = torch.tensor([a["category_id"] for a in found], dtype=torch.int64)
     if masks:
-        pixels = [rasterise(a["segmentation"], *size) for a in found]
+        pixels = [rasterize(a["segmentation"], *size) for a in found]
         instances.pred_masks = torch.from_numpy(np.array(pixels, dtype=bool).reshape(-1, *size))
     return instances
 

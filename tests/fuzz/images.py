@@ -92,8 +92,8 @@ def make_image(mode: str, rng: np.random.Generator) -> Image.Image:
         return Image.fromarray(rng.integers(0, 65536, shape, dtype=np.uint16))
     if mode == "F":
         return Image.fromarray(rng.random(shape, dtype=np.float32))
-    colours = Image.fromarray(rng.integers(0, 256, (*shape, 4), dtype=np.uint8))
-    return colours if mode == "RGBA" else colours.convert("RGB" if mode == "CMYK" else mode).convert(mode)
+    colors = Image.fromarray(rng.integers(0, 256, (*shape, 4), dtype=np.uint8))
+    return colors if mode == "RGBA" else colors.convert("RGB" if mode == "CMYK" else mode).convert(mode)
 
 
 def turn(stored: np.ndarray, orientation: int) -> np.ndarray:

@@ -34,7 +34,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
 
 from detr_d2.data import DetrDatasetMapper, register_configured
-from detr_d2.data.masks import rasterise
+from detr_d2.data.masks import rasterize
 from detr_d2.data.preflight import preflight
 from detr_d2.data.preflight.run import Needs, examine
 from detr_d2.data.records import corners, load_records
@@ -128,7 +128,7 @@ def truth_as_prediction(record: dict[str, Any], masks: bool) -> Instances:
         objects = [x for x in objects if x.get("segmentation")]
         for annotation in list(objects):
             try:
-                bitmaps.append(rasterise(annotation["segmentation"], *instances.image_size))
+                bitmaps.append(rasterize(annotation["segmentation"], *instances.image_size))
             except ValueError:  # no good part, which the preflight says
                 objects.remove(annotation)
         empty = np.zeros((0, *instances.image_size), dtype=bool)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .panoptic_sets import HEIGHT, WIDTH, PanopticSet, colours, ids_of
+from .panoptic_sets import HEIGHT, WIDTH, PanopticSet, colors, ids_of
 
 Rng = np.random.Generator
 Change = Callable[[PanopticSet, Rng], None]
@@ -75,19 +75,19 @@ def _position(made: PanopticSet, rng: Rng) -> int:
 def other_map(made: PanopticSet, rng: Rng) -> None:
     """A map as tools write it that do not know COCO's, or of another image."""
     changes: list[Callable[[np.ndarray], Image.Image]] = [
-        lambda ids: Image.fromarray(np.asarray(colours(ids))[..., ::-1].copy()),
+        lambda ids: Image.fromarray(np.asarray(colors(ids))[..., ::-1].copy()),
         lambda ids: Image.fromarray(np.searchsorted(np.unique(ids), ids).astype(np.uint8)),
         lambda ids: Image.fromarray((ids % 65536).astype(np.uint16)),
-        lambda ids: colours(ids).convert("P", palette=Image.Palette.ADAPTIVE),
-        lambda ids: colours(ids).convert("L"),
-        lambda ids: colours(ids).convert("1"),
-        lambda ids: colours(ids).convert("RGBA"),
-        lambda ids: colours(ids % 256),
-        lambda ids: colours(ids % 65536),
-        lambda ids: colours(ids).resize((WIDTH // 2, HEIGHT // 2)),
-        lambda ids: colours(ids).transpose(Image.Transpose.ROTATE_90),
-        lambda ids: colours(ids).resize((WIDTH * 2, HEIGHT * 2)).resize((WIDTH, HEIGHT)),
-        lambda ids: colours(np.zeros_like(ids)),
+        lambda ids: colors(ids).convert("P", palette=Image.Palette.ADAPTIVE),
+        lambda ids: colors(ids).convert("L"),
+        lambda ids: colors(ids).convert("1"),
+        lambda ids: colors(ids).convert("RGBA"),
+        lambda ids: colors(ids % 256),
+        lambda ids: colors(ids % 65536),
+        lambda ids: colors(ids).resize((WIDTH // 2, HEIGHT // 2)),
+        lambda ids: colors(ids).transpose(Image.Transpose.ROTATE_90),
+        lambda ids: colors(ids).resize((WIDTH * 2, HEIGHT * 2)).resize((WIDTH, HEIGHT)),
+        lambda ids: colors(np.zeros_like(ids)),
     ]
     made.change_map(_position(made, rng), pick(changes, rng))
 
@@ -100,9 +100,9 @@ def other_format(made: PanopticSet, rng: Rng) -> None:
             _position(made, rng), lambda ids: Image.fromarray(ids.astype(types[kind])), format="TIFF"
         )
     elif kind == "CMYK":
-        made.change_map(_position(made, rng), lambda ids: colours(ids).convert("CMYK"), format="TIFF")
+        made.change_map(_position(made, rng), lambda ids: colors(ids).convert("CMYK"), format="TIFF")
     else:
-        made.change_map(_position(made, rng), colours, format=kind)
+        made.change_map(_position(made, rng), colors, format=kind)
 
 
 def other_pixels(made: PanopticSet, rng: Rng) -> None:

@@ -42,7 +42,7 @@ class PanopticSet:
         self.maps[name] = encoded(change(ids_of(self.maps[name])), **{"format": "PNG", **options})
 
     def refresh_map(self, position: int, ids: np.ndarray) -> None:
-        self.change_map(position, lambda _: colours(ids))
+        self.change_map(position, lambda _: colors(ids))
 
 
 def encoded(image: Image.Image, **options: Any) -> bytes:
@@ -51,8 +51,8 @@ def encoded(image: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def colours(ids: np.ndarray) -> Image.Image:
-    """COCO's colours of (H, W) ids."""
+def colors(ids: np.ndarray) -> Image.Image:
+    """COCO's colors of (H, W) ids."""
     return Image.fromarray(np.stack([ids % 256, ids // 256 % 256, ids // 256**2], -1).astype(np.uint8))
 
 
@@ -86,7 +86,7 @@ def base_set(rng: np.random.Generator) -> PanopticSet:
             segments.append({"id": segment_id, "category_id": category, "iscrowd": crowd, "area": area})
         record = {"id": 10 + number, "file_name": name, "height": HEIGHT, "width": WIDTH}
         made.content["images"].append(record)
-        made.maps[f"photo{number}.png"] = encoded(colours(ids), format="PNG")
+        made.maps[f"photo{number}.png"] = encoded(colors(ids), format="PNG")
         annotation = {"image_id": 10 + number, "file_name": f"photo{number}.png", "segments_info": segments}
         made.content["annotations"].append(annotation)
     return made

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from .panoptic_mutations import Change, Rng, pick, places
-from .panoptic_sets import HEIGHT, WIDTH, PanopticSet, colours, ids_of
+from .panoptic_sets import HEIGHT, WIDTH, PanopticSet, colors, ids_of
 
 
 def _segments(made: PanopticSet) -> Iterator[dict[str, Any]]:
@@ -110,17 +110,17 @@ def huge_ids(made: PanopticSet, rng: Rng) -> None:
 
 def maps_with_alpha(made: PanopticSet, rng: Rng) -> None:
     for position in range(4):
-        made.change_map(position, lambda ids: colours(ids).convert("RGBA"))
+        made.change_map(position, lambda ids: colors(ids).convert("RGBA"))
 
 
 def maps_made_small_by_a_palette(made: PanopticSet, rng: Rng) -> None:
     for position in range(4):
-        made.change_map(position, lambda ids: colours(ids).convert("P", palette=Image.Palette.ADAPTIVE))
+        made.change_map(position, lambda ids: colors(ids).convert("P", palette=Image.Palette.ADAPTIVE))
 
 
 def maps_in_other_lossless_formats(made: PanopticSet, rng: Rng) -> None:
     for position, kind in enumerate(("BMP", "TIFF", "PPM", "PNG")):
-        made.change_map(position, colours, format=kind)
+        made.change_map(position, colors, format=kind)
 
 
 def a_segment_of_one_pixel(made: PanopticSet, rng: Rng) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_util
 
-from detr_d2.data.masks import encode, rasterise, segmentation_faults
+from detr_d2.data.masks import encode, rasterize, segmentation_faults
 
 CASES = 4000
 EXTRA_MEMORY = 256 * 2**20  # bytes, beyond what the imports take
@@ -166,7 +166,7 @@ def _outcome(segmentation: Any, height: Any, width: Any, expected: np.ndarray | 
     faults = segmentation_faults(segmentation, height, width)
     refusal = mask = None
     try:
-        mask = rasterise(segmentation, height, width)
+        mask = rasterize(segmentation, height, width)
     except ValueError as error:
         refusal = str(error)
     if mask is None:

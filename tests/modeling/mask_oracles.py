@@ -7,10 +7,10 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def bilinear(image: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Enlarge (h, w) to ``size``, each pixel from the four around its centre, in a plain loop."""
+    """Enlarge (h, w) to ``size``, each pixel from the four around its center, in a plain loop."""
     result = np.empty(size)
     for y, x in np.ndindex(*size):
-        # Where the pixel's centre lies between the centres of the small image's pixels.
+        # Where the pixel's center lies between the centers of the small image's pixels.
         place = [(i + 0.5) * old / new - 0.5 for i, old, new in zip((y, x), image.shape, size, strict=True)]
         place = [min(max(p, 0.0), old - 1.0) for p, old in zip(place, image.shape, strict=True)]
         (top, left), (down, right) = (int(p) for p in place), (p % 1 for p in place)

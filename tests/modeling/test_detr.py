@@ -69,7 +69,7 @@ def test_inference_gives_one_instance_for_each_query_in_the_asked_for_size(
         torch.testing.assert_close(instances.scores, logits[-1, i].softmax(-1)[:, :3].amax(-1))
 
 
-def test_padding_is_zero_after_normalisation_and_hidden_from_attention(tiny_config: CfgNode) -> None:
+def test_padding_is_zero_after_normalization_and_hidden_from_attention(tiny_config: CfgNode) -> None:
     model = build_model(tiny_config).eval()
     small, large = make_input(48, 48, 0), make_input(64, 96, 0)
     batch = [small, large]
@@ -153,7 +153,7 @@ def test_state_dict_has_the_published_names(tiny_config: CfgNode) -> None:
     assert roots == {"input_proj", "query_embed", "transformer", "class_embed", "bbox_embed", "backbone"}
 
 
-def test_heads_and_queries_keep_pytorchs_default_initialisation(tiny_config: CfgNode) -> None:
+def test_heads_and_queries_keep_pytorchs_default_initialization(tiny_config: CfgNode) -> None:
     tiny_config.MODEL.DETR.HIDDEN_DIM = 256
     tiny_config.MODEL.DETR.NUM_OBJECT_QUERIES = 100
     model = build_model(tiny_config)
@@ -188,7 +188,7 @@ def test_loss_normalizers_make_micro_batches_equal_the_joint_batch(tiny_config: 
     torch.testing.assert_close(total, expected)
 
 
-def test_per_process_normalisation_is_each_batchs_own(tiny_config: CfgNode) -> None:
+def test_per_process_normalization_is_each_batchs_own(tiny_config: CfgNode) -> None:
     tiny_config.MODEL.DETR.LOSS_NORMALIZATION = "per_process"
     assert build_model(tiny_config).loss_normalizers([[make_input(64, 64, 1)]]) is None
 

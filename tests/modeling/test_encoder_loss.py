@@ -17,7 +17,7 @@ def batch() -> list[dict[str, Any]]:
     return [make_input(64, 96, 3), make_input(80, 64, 0), make_input(48, 48, 12)]
 
 
-def test_the_encoder_is_supervised_at_the_objects_centres(
+def test_the_encoder_is_supervised_at_the_objects_centers(
     tiny_config: CfgNode, batch: list[dict[str, Any]]
 ) -> None:
     tiny_config.MODEL.DETR.DROPOUT = 0.0

@@ -108,7 +108,7 @@ def test_matching_is_the_same_in_half_precision_inputs_as_in_their_float32_value
     assert torch.equal(low.target, full.target)
 
 
-def test_centres_are_matched_with_the_cell_that_they_lie_in() -> None:
+def test_centers_are_matched_with_the_cell_that_they_lie_in() -> None:
     padding = torch.zeros(2, 4, 6, dtype=torch.bool)
     padding[1, 2:] = True  # image 1 has 2 x 3 cells
     padding[1, :, 3:] = True
@@ -124,7 +124,7 @@ def test_centres_are_matched_with_the_cell_that_they_lie_in() -> None:
     assert matches.target.tolist() == [[0, 1, 0]]
 
 
-def test_a_batch_without_objects_has_no_centres() -> None:
+def test_a_batch_without_objects_has_no_centers() -> None:
     nothing = Targets(torch.zeros(2, 0).long(), torch.zeros(2, 0, 4), (0, 0))
     matches = match_centers(nothing, torch.zeros(1, 4, 4, dtype=torch.bool))
     assert matches.image.shape == (0,)
@@ -132,10 +132,10 @@ def test_a_batch_without_objects_has_no_centres() -> None:
 
 
 def test_the_smallest_of_the_objects_in_a_cell_has_it_in_any_order() -> None:
-    centres = [[0.1, 0.1], [0.2, 0.2], [0.9, 0.9], [0.15, 0.1], [0.6, 0.6]]  # 2 x 2 cells
+    centers = [[0.1, 0.1], [0.2, 0.2], [0.9, 0.9], [0.15, 0.1], [0.6, 0.6]]  # 2 x 2 cells
     sizes = [[0.4, 0.4], [0.1, 0.1], [0.2, 0.3], [0.3, 0.1], [0.3, 0.3]]
     padding = torch.zeros(1, 2, 2, dtype=torch.bool)
-    boxes = torch.cat([torch.tensor(centres), torch.tensor(sizes)], dim=1)
+    boxes = torch.cat([torch.tensor(centers), torch.tensor(sizes)], dim=1)
     for order in itertools.permutations(range(5)):
         targets = Targets(torch.zeros(1, 5).long(), boxes[list(order)][None], (5,))
         matches = match_centers(targets, padding)

@@ -119,7 +119,7 @@ def test_names_and_widths_are_the_published_ones() -> None:
     }
 
 
-def test_initialisation_is_the_published_one() -> None:
+def test_initialization_is_the_published_one() -> None:
     """Kaiming uniform with slope 1: bounds of √(3 / fan_in); biases of zero."""
     head = MaskHead(256, 8, named([1024, 512, 256]))
     for name, fan_in in (("lay1", 264 * 9), ("lay5", 32 * 9), ("adapter2", 512)):

@@ -12,7 +12,7 @@ def instances(size: tuple[int, int], boxes: list[list[float]], classes: list[int
     return result
 
 
-def test_boxes_become_centre_and_size_as_a_share_of_their_own_image() -> None:
+def test_boxes_become_center_and_size_as_a_share_of_their_own_image() -> None:
     targets = Targets.from_instances(
         [
             instances((100, 200), [[20.0, 10.0, 60.0, 40.0]], [4]),

@@ -103,8 +103,8 @@ def published_panoptic(
     processor = module.PostProcessPanoptic({c: c in THINGS for c in range(last_class)}, threshold=0.85)
     answers: Panoptic = []
     for answer in processor(outputs, images, results):
-        colours = np.asarray(Image.open(io.BytesIO(answer["png_string"]))).astype(np.int64)
-        ids = colours @ [1, 256, 256**2] + (1 if answer["segments_info"] else 0)
+        colors = np.asarray(Image.open(io.BytesIO(answer["png_string"]))).astype(np.int64)
+        ids = colors @ [1, 256, 256**2] + (1 if answer["segments_info"] else 0)
         answers.append((ids, [(s["category_id"], s["area"]) for s in answer["segments_info"]]))
     return answers
 

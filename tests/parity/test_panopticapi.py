@@ -92,7 +92,7 @@ def write(folder: Path, ids: np.ndarray, file_name: str) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_changed_copies_of_coco_images_give_its_numbers(tmp_path, monkeypatch, seed):
-    """Segments are shifted, merged, dropped and relabelled, voids and crowds are planted."""
+    """Segments are shifted, merged, dropped and relabeled, voids and crowds are planted."""
     json_file, maps = coco("train")
     rng = np.random.default_rng(seed)
     content = json.loads(json_file.read_text())

@@ -58,12 +58,12 @@ def vary_classes(detector: nn.Module, inputs: list[Tensor]) -> None:
         detector.query_embed.weight.mul_(10)
         detector(inputs)
         hook.remove()
-        centre = seen[0].mean(1)  # B x d
+        center = seen[0].mean(1)  # B x d
         weight = 0.3 * torch.randn_like(detector.class_embed.weight)
-        between = (centre[0] - centre[1]) / (centre[0] - centre[1]).norm()
+        between = (center[0] - center[1]) / (center[0] - center[1]).norm()
         weight -= (weight @ between)[:, None] * between  # the two images are not told apart
         detector.class_embed.weight.copy_(weight)
-        detector.class_embed.bias.copy_(-weight @ centre[0])
+        detector.class_embed.bias.copy_(-weight @ center[0])
 
 
 def scores_in_use(logits: Tensor, categories: list[int]) -> Tensor:
@@ -93,14 +93,14 @@ def test_scores_classes_and_boxes(tmp_path: Path, panoptic: bool) -> None:
     for index, result in enumerate(results):
         ids = [category["id"] for category in categories]
         scores, classes = scores_in_use(expected["pred_logits"][index], ids).max(-1)
-        centre, size = expected["pred_boxes"][index].split(2, dim=-1)
+        center, size = expected["pred_boxes"][index].split(2, dim=-1)
         shown = torch.tensor([bool(categories[c]["isthing"]) for c in classes])
         assert len(classes.unique()) > 10
         assert int(shown.sum()) == len(result["instances"]) > 10
         assert torch.equal(result["instances"].pred_classes, classes[shown])
         _, height, width = images[index].shape
         boxes = result["instances"].pred_boxes.tensor / torch.tensor([width, height, width, height])
-        corners = torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+        corners = torch.cat([center - size / 2, center + size / 2], dim=-1)
         score_error = (result["instances"].scores - scores[shown]).abs().max()
         box_error = (boxes - corners[shown]).abs().max()
         print(f"largest difference: scores {score_error:.1e}, boxes {box_error:.1e}")

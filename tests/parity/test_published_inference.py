@@ -30,7 +30,7 @@ from .test_published_masks import build_ours
 pytestmark = requires_published_panoptic
 
 
-def normalised(image: Tensor) -> Tensor:
+def normalized(image: Tensor) -> Tensor:
     """(3, H, W), 0 to 255, as the published model takes it."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     return (image / 255 - mean) / std
@@ -48,7 +48,7 @@ def test_whole_models_of_the_same_weights_show_the_same(dilation: bool, sizes: S
     results = [(100, 133), (154, 268)][: len(sizes)]
     images = [torch.randint(0, 256, (3, h, w), dtype=torch.uint8) for h, w in sizes]
     published = build_panoptic(CLASSES, dilation).double()
-    pixels = [normalised(image.double()) for image in images]
+    pixels = [normalized(image.double()) for image in images]
     distinguish_queries(published, pixels, random_logits(len(sizes), 24, duplicates=padded))
     ours = build_ours(published, dilation).double()
     ours.inference = Inference(panoptic_on=True, things=THINGS)
@@ -86,7 +86,7 @@ def test_instance_masks_of_whole_models_in_single_precision(dilation: bool, tmp_
     published = build_panoptic(CLASSES, dilation)
     ours = build_ours(published, dilation)
     with torch.no_grad():
-        outputs = published([normalised(image) for image in images])
+        outputs = published([normalized(image) for image in images])
         answers = ours(
             [{"image": x, "height": h, "width": w} for x, (h, w) in zip(images, results, strict=True)]
         )

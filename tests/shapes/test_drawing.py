@@ -91,11 +91,11 @@ def test_sizes_of_whole_things_follow_the_half_widths():
 def test_outlines_hold_the_pixels_that_geometry_says():
     """Against the sign of the corner's angle sum: a point is inside if it sees the corners turn by 2 pi."""
     for name, corners, reach in (("square", 4, math.sqrt(2)), ("triangle", 3, 2 / math.sqrt(3))):
-        angle, radius, centre = 0.4, 9.0, (20.3, 17.8)
-        mask = _outline(name, radius, angle, centre, 0, 40, 40)
+        angle, radius, center = 0.4, 9.0, (20.3, 17.8)
+        mask = _outline(name, radius, angle, center, 0, 40, 40)
         # The corners lie halfway between the directions of the sides.
         turns = angle + 2 * np.pi * (np.arange(corners) + 0.5) / corners
-        points = np.stack([np.cos(turns), np.sin(turns)], 1) * reach * radius + centre
+        points = np.stack([np.cos(turns), np.sin(turns)], 1) * reach * radius + center
         for y in range(40):
             for x in range(40):
                 dx, dy = (points - (x, y)).T
@@ -184,8 +184,8 @@ def accuracy(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("classes", [THING_CLASSES, STUFF_CLASSES], ids=["things", "stuff"])
-def test_class_cannot_be_guessed_from_colour_or_place_but_from_form(drawn, classes):
-    colour_and_place, form, labels = [], [], []
+def test_class_cannot_be_guessed_from_color_or_place_but_from_form(drawn, classes):
+    color_and_place, form, labels = [], [], []
     for image, segments in drawn:
         across = np.abs(np.diff(image.astype(np.float64).mean(2), axis=1, prepend=0))
         down = np.abs(np.diff(image.astype(np.float64).mean(2), axis=0, prepend=0))
@@ -193,16 +193,16 @@ def test_class_cannot_be_guessed_from_colour_or_place_but_from_form(drawn, class
             if segment.class_name in classes:
                 y, x = np.nonzero(segment.mask)
                 pixels = image[segment.mask]
-                colour_and_place.append([*pixels.mean(0), pixels.mean(1).std(), x.mean(), y.mean()])
+                color_and_place.append([*pixels.mean(0), pixels.mean(1).std(), x.mean(), y.mean()])
                 if classes is STUFF_CLASSES:
                     form.append([np.log(across[segment.mask].mean()), np.log(down[segment.mask].mean())])
                 else:
                     form.append([box_fill(segment.mask), np.log(len(x))])
                 labels.append(classes.index(segment.class_name))
     if classes is STUFF_CLASSES:
-        # The spread of brightness is texture, which does tell: keep colour and place.
-        colour_and_place = [row[:3] + row[4:] for row in colour_and_place]
-    assert accuracy(np.array(colour_and_place), np.array(labels)) < 0.45
+        # The spread of brightness is texture, which does tell: keep color and place.
+        color_and_place = [row[:3] + row[4:] for row in color_and_place]
+    assert accuracy(np.array(color_and_place), np.array(labels)) < 0.45
     # The statistic is able to see a class where there is something to see.
     assert accuracy(np.array(form), np.array(labels)) > 0.5
 

@@ -25,8 +25,8 @@ def read_json(root: Path, kind: str, split: str) -> dict:
 
 def segment_ids(root: Path, split: str, file_name: str) -> np.ndarray:
     """(H, W) ids of a panoptic map, R + 256 G + 256^2 B."""
-    colours = np.asarray(Image.open(root / f"panoptic_{split}" / file_name)).astype(np.int64)
-    return colours @ np.array([1, 256, 256**2])
+    colors = np.asarray(Image.open(root / f"panoptic_{split}" / file_name)).astype(np.int64)
+    return colors @ np.array([1, 256, 256**2])
 
 
 @pytest.fixture(params=["without crowds", "with crowds"])

@@ -11,7 +11,7 @@ from PIL import Image
 from detr_d2.shapes import ShapesConfig, ShapesSize, register_shapes, write_shapes
 from tests.conftest import make_mask_config, make_tiny_config
 
-# One plain colour for each image, exactly kept by PNG.
+# One plain color for each image, exactly kept by PNG.
 GROUNDS = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200), (200, 40, 200)]
 
 

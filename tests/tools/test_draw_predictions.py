@@ -135,7 +135,7 @@ def test_class_names_come_from_the_checkpoint_then_from_a_data_set(project: Proj
 
 
 def test_names_of_stuff_come_from_the_checkpoint_too(panoptic_project: Project, tmp_path: Path) -> None:
-    """A data set's colours are used where it has the same classes, of both kinds."""
+    """A data set's colors are used where it has the same classes, of both kinds."""
     cfg = inference_config(panoptic_project.config, (), panoptic_project.weights)
     registered = MetadataCatalog.get(panoptic_project.dataset)
     own = list(registered.thing_classes)
@@ -183,7 +183,7 @@ def test_a_panoptic_models_segments_are_drawn_beside_the_panoptic_ground_truth(
     assert main(arguments(panoptic_project, output, "--num-images", "2", "--image-size", "128")) == 0
     page = np.asarray(Image.open(output))
     assert page.shape[1] > 3 * 128, "three columns"
-    # Stuff in the ground truth and in the legend has its class's colour, borders are black and white.
+    # Stuff in the ground truth and in the legend has its class's color, borders are black and white.
     metadata = MetadataCatalog.get(panoptic_project.dataset)
     for color in metadata.stuff_colors:
         assert (page == color).all(2).any()

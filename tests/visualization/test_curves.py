@@ -26,7 +26,7 @@ def make_metrics() -> TrainingMetrics:
 
 
 @pytest.mark.parametrize("radius", [0, 1, 4, 30])
-def test_smoothing_is_the_mean_over_neighbours(radius: int) -> None:
+def test_smoothing_is_the_mean_over_neighbors(radius: int) -> None:
     values = np.random.default_rng(0).normal(size=21)
     values[[3, 4, 5, 12]] = np.nan
     expected = []
@@ -44,18 +44,18 @@ def test_raw_and_smoothed_losses_are_the_files_data() -> None:
     assert np.array_equal(raw.get_xdata(), steps)
     assert np.array_equal(raw.get_ydata(), values)
     assert raw.get_alpha() < 0.5
-    # A straight line's mean over symmetric neighbours is the line itself, away from the ends.
+    # A straight line's mean over symmetric neighbors is the line itself, away from the ends.
     np.testing.assert_allclose(smoothed.get_ydata()[5:-5], values[5:-5])
 
 
 def test_terms_are_those_of_the_last_decoder_layer() -> None:
     figure = draw_training_curves(make_metrics())
-    labelled = {
+    labeled = {
         line.get_label(): set(line.get_ydata())
         for line in figure.axes[1].get_lines()
         if not str(line.get_label()).startswith("_")
     }
-    assert labelled == {"class": {1.0}, "L1": {2.0}, "GIoU": {3.0}}
+    assert labeled == {"class": {1.0}, "L1": {2.0}, "GIoU": {3.0}}
 
 
 def test_average_precision_is_drawn_where_it_was_measured() -> None:

@@ -22,7 +22,7 @@ def make_sample(
 
 
 def places(picture: np.ndarray, color: tuple[int, int, int]) -> list[tuple[slice, slice]]:
-    """Return the bounding slices of every connected region of exactly this colour, from left to right."""
+    """Return the bounding slices of every connected region of exactly this color, from left to right."""
     labels, _ = ndimage.label((picture == color).all(axis=2))
     return sorted(
         (place for place in ndimage.find_objects(labels) if place[0].stop - place[0].start > 40),
@@ -76,7 +76,7 @@ def test_boxes_are_drawn_on_both_sides_at_the_same_place() -> None:
         assert rows.max() == pytest.approx(100, abs=2)
 
 
-def test_the_legend_shows_the_class_in_its_colour_below_the_images() -> None:
+def test_the_legend_shows_the_class_in_its_color_below_the_images() -> None:
     metadata = Metadata(thing_classes=["one", "two"], thing_colors=[(255, 0, 255), (0, 128, 255)])
     picture = draw_panel([make_sample(COLORS[0])], metadata, image_size=120)
     bottom = places(picture, COLORS[0])[0][0].stop

@@ -30,14 +30,14 @@ def make_ids() -> np.ndarray:
     return ids
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, grey: int = 100) -> np.ndarray:
+def drawn(monkeypatch: pytest.MonkeyPatch, gray: int = 100) -> np.ndarray:
     """The picture, 10 pixels for each of the map, without labels."""
     monkeypatch.setattr(LabelVisualizer, "draw_label", lambda *args, **kwargs: None)
-    image = np.full((32, 64, 3), grey, dtype=np.uint8)
+    image = np.full((32, 64, 3), gray, dtype=np.uint8)
     return draw_segments(image, make_ids(), SEGMENTS, METADATA, size=640)
 
 
-def test_pixels_have_the_colour_of_their_segment_mixed_with_grey(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_have_the_color_of_their_segment_mixed_with_gray(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = drawn(monkeypatch)
     assert picture.shape == (320, 640, 3)
     for segment, color, (y, x) in zip(
@@ -48,7 +48,7 @@ def test_pixels_have_the_colour_of_their_segment_mixed_with_grey(monkeypatch: py
     assert picture[50, 620].max() < 80, "dark where there is no segment"
 
 
-def test_things_of_one_class_have_different_shades_and_stuff_its_class_colour() -> None:
+def test_things_of_one_class_have_different_shades_and_stuff_its_class_color() -> None:
     sky, one, other = segment_colors(SEGMENTS, METADATA)
     assert sky == pytest.approx((0, 0, 200 / 255))
     assert one == pytest.approx((200 / 255, 0, 0))
@@ -102,6 +102,6 @@ def test_a_segment_that_the_map_has_not_is_not_named(monkeypatch: pytest.MonkeyP
     assert len(written) == len(SEGMENTS)
 
 
-def test_classes_without_names_and_colours_are_numbered() -> None:
+def test_classes_without_names_and_colors_are_numbered() -> None:
     picture = draw_segments(np.zeros((32, 64, 3), dtype=np.uint8), make_ids(), SEGMENTS, None, size=320)
     assert picture.shape == (160, 320, 3)

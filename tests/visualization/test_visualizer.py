@@ -10,13 +10,13 @@ from detectron2.utils.visualizer import Visualizer
 from detr_d2.visualization import Detections, DetectionVisualizer, class_colors, fit_image
 from detr_d2.visualization.colors import text_color
 
-GREY = 128
+GRAY = 128
 
 
 def picture_of(boxes: list[list[float]], classes: list[int], **options: object) -> np.ndarray:
-    """Draw on a grey image of 300 x 300 pixels; class 0 is pure red, class 1 pure blue."""
+    """Draw on a gray image of 300 x 300 pixels; class 0 is pure red, class 1 pure blue."""
     metadata = Metadata(thing_classes=["one", "two"], thing_colors=[(255, 0, 0), (0, 0, 255)])
-    visualizer = DetectionVisualizer(np.full((300, 300, 3), GREY, dtype=np.uint8), metadata)
+    visualizer = DetectionVisualizer(np.full((300, 300, 3), GRAY, dtype=np.uint8), metadata)
     detections = Detections(
         np.asarray(boxes, dtype=np.float64).reshape(-1, 4),
         np.asarray(classes, dtype=np.int64),
@@ -36,15 +36,15 @@ def test_it_is_detectron2s_visualizer() -> None:
     assert issubclass(DetectionVisualizer, Visualizer)
 
 
-def test_outline_lies_on_the_box_in_the_colour_of_the_class() -> None:
+def test_outline_lies_on_the_box_in_the_color_of_the_class() -> None:
     picture = picture_of([[100, 120, 200, 240]], [0])
     assert picture.shape == (300, 300, 3)
     for x, y in ((100, 180), (200, 180), (150, 240), (199, 121)):
         assert reddish(picture[y - 1 : y + 2, x - 1 : x + 2]).any(), (x, y)
     # Nothing inside, and nothing far from box and label.
-    assert (picture[130:230, 110:190] == GREY).all()
-    assert (picture[:, :90] == GREY).all()
-    assert (picture[250:] == GREY).all()
+    assert (picture[130:230, 110:190] == GRAY).all()
+    assert (picture[:, :90] == GRAY).all()
+    assert (picture[250:] == GRAY).all()
 
 
 def test_coordinates_grow_with_the_factor() -> None:
@@ -52,13 +52,13 @@ def test_coordinates_grow_with_the_factor() -> None:
     assert np.array_equal(drawn_twice_as_large, picture_of([[100, 120, 200, 240]], [0]))
 
 
-def test_masks_are_filled_with_the_colour_of_their_class() -> None:
+def test_masks_are_filled_with_the_color_of_their_class() -> None:
     masks = np.zeros((2, 150, 150), dtype=np.bool_)
     masks[0, 30:60, 40:60] = masks[1, 100:140, 100:140] = True
     boxes = [[40, 30, 100, 100], [100, 100, 140, 140]]
     picture = picture_of(boxes, [0, 1], masks=masks, factor=2.0).astype(int)
     assert (picture[70:110, 90:110, 0] - picture[70:110, 90:110, 2] > 80).all(), "red where the first mask is"
-    assert (picture[140:180, 140:180] == GREY).all(), "not in the rest of its box"
+    assert (picture[140:180, 140:180] == GRAY).all(), "not in the rest of its box"
     assert (picture[220:260, 220:260, 2] - picture[220:260, 220:260, 0] > 80).all()
 
 
@@ -105,7 +105,7 @@ def test_labels_hold_name_crowd_and_score() -> None:
 
 
 def test_an_image_without_boxes_stays_as_it_is() -> None:
-    assert (picture_of([], []) == GREY).all()
+    assert (picture_of([], []) == GRAY).all()
 
 
 def test_drawing_gives_no_warning() -> None:
@@ -123,7 +123,7 @@ def test_images_are_fitted_by_their_longer_side(height: int, width: int) -> None
     assert (scaled == 77).all()
 
 
-def test_colours_of_classes_differ_and_do_not_depend_on_their_number() -> None:
+def test_colors_of_classes_differ_and_do_not_depend_on_their_number() -> None:
     many = class_colors(80)
     assert class_colors(3) == many[:3]
     assert len({tuple(round(channel * 255) for channel in color) for color in many}) == 80

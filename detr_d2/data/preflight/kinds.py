@@ -178,7 +178,7 @@ KINDS: dict[str, Kind] = {
         "images have no annotation and are left out", "Add annotations; 'segments_info' may be empty."
     ),
     "bad-segment-id": _error(
-        "segments have an id that no colour stands for",
+        "segments have an id that no color stands for",
         "Ids are integers from 1 to 16777215, R + 256 G + 256^2 B; 0 stands for pixels without a segment.",
     ),
     "repeated-segment-id": _error(
@@ -204,7 +204,7 @@ KINDS: dict[str, Kind] = {
     "bad-map": _error("segmentation maps cannot be used", "Replace the files."),
     "map-size": _error(
         "segmentation maps have another size than the annotations say of their image",
-        "Check that they belong together; resize maps by nearest neighbours alone.",
+        "Check that they belong together; resize maps by nearest neighbors alone.",
     ),
     "map-ids": _error(
         "segmentation maps do not hold the segments that their annotations list",

@@ -168,7 +168,7 @@ def _look_at_annotations(report: Report, annotations: list[Json], owners: np.nda
 
 
 def _look_at_segments(report: Report, annotations: list[Json], where: Where) -> Segments:
-    """The segments that have what they need; ids have to be colours, and unique within an image."""
+    """The segments that have what they need; ids have to be colors, and unique within an image."""
     listed: list[Json] = []
     owners: list[int] = []
     for number, annotation in enumerate(annotations):

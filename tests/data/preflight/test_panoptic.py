@@ -225,8 +225,8 @@ class TestMaps:
     def test_of_a_whole_set_that_are_wrong_alike_are_found_with_their_cause(self, content, panoptic_folder):
         self.sets_of(content, panoptic_folder, 6)
         for file in (panoptic_folder / "maps").iterdir():
-            colours = np.asarray(Image.open(file))
-            Image.fromarray(colours[..., ::-1].copy()).save(file)
+            colors = np.asarray(Image.open(file))
+            Image.fromarray(colors[..., ::-1].copy()).save(file)
         report, _ = look(content, panoptic_folder)
         assert kinds(report) == {"map-ids": 6}
         assert "OpenCV" in report.errors[0].first

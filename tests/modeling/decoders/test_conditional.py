@@ -42,7 +42,7 @@ def plain_attention(
                     hidden = memory.padding is not None and bool(memory.padding[image, cell])
                     scores.append(-math.inf if hidden else float(score) / math.sqrt(2 * width))
                 weights = F.softmax(torch.tensor(scores), dim=0)
-                result[image, query, own] = weights @ attention.v_proj(memory.tokens[image])[:, own]
+                result[image, query, own] = weights @ attention.v_content_proj(memory.tokens[image])[:, own]
     return attention.out_proj(result)
 
 
