@@ -1,4 +1,4 @@
-"""Keys of Detectron2's that detr_d2 does not honour: what is said where they differ from their defaults."""
+"""Keys of Detectron2's that detr_d2 does not honor: what is said where they differ from their defaults."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from PIL import Image
 from . import model_zoo
 from .config_file import read_config
 from .errors import UserError
+from .modeling.class_loss import CLASS_LOSSES
 from .tools.demo import draw_result
 from .tools.predictor import ImagePredictor, class_metadata, inference_config
 
@@ -41,20 +42,23 @@ class Predictor:
             wanted = "cpu"
         cfg = inference_config(file, weights=weights, device=wanted)
         self._predict = ImagePredictor(cfg)
+        self._likely = CLASS_LOSSES[cfg.MODEL.DETR.CLASS_LOSS].likely
         self._metadata = class_metadata(cfg, self._predict.class_names, self._predict.stuff_names)
 
-    def draw(self, image_file: str, confidence: float = 0.5) -> Image.Image:
+    def draw(self, image_file: str, confidence: float | None = None) -> Image.Image:
         """A picture of an image with what the model finds in it.
 
         Args:
             image_file: any image that training could read.
-            confidence: lowest score of the objects that are drawn; segments of a panoptic model have
-                ``MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD``.
+            confidence: lowest score of the objects that are drawn; None takes that of the model's kind of
+                class loss. Segments of a panoptic model have a key of ``MODEL.DETR.TEST`` for it.
 
         Raises:
             UserError: ``confidence`` is not from 0 to 1.
             MissingFileError, DataError: the image is not there, or cannot be read.
         """
+        if confidence is None:
+            confidence = self._likely
         if not 0 <= confidence <= 1:
             raise UserError(f"confidence must be from 0 to 1, not {confidence}")
         image = self._predict.read_image(image_file)

@@ -1,4 +1,4 @@
-"""Keys of Detectron2's that nothing honours are refused or said, never passed over."""
+"""Keys of Detectron2's that nothing honors are refused or said, never passed over."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_what_has_no_effect_is_said_once(key: str, value: str, caplog: pytest.Lo
     assert key in record.getMessage()
 
 
-def test_nothing_is_said_of_defaults_and_of_what_is_honoured(caplog: pytest.LogCaptureFixture) -> None:
-    honoured = ["SOLVER.BIAS_LR_FACTOR", "2.0", "SOLVER.WEIGHT_DECAY_BIAS", "0.0", "SEED", "1"]
+def test_nothing_is_said_of_defaults_and_of_what_is_honored(caplog: pytest.LogCaptureFixture) -> None:
+    honored = ["SOLVER.BIAS_LR_FACTOR", "2.0", "SOLVER.WEIGHT_DECAY_BIAS", "0.0", "SEED", "1"]
     sgd = ["SOLVER.OPTIMIZER", "SGD", "SOLVER.NESTEROV", "True", "DATALOADER.REPEAT_THRESHOLD", "0.1"]
-    warn_of_keys_without_effect(read_config("", [*DETR, *honoured, *sgd]))
+    warn_of_keys_without_effect(read_config("", [*DETR, *honored, *sgd]))
     assert not caplog.records
 
 

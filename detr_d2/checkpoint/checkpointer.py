@@ -131,7 +131,9 @@ class DetrCheckpointer(DetectionCheckpointer):
         last = self.get_checkpoint_file()
         if "://" not in last and not os.path.isfile(last):
             note = os.path.join(self.save_dir, "last_checkpoint")
-            raise MissingFileError(f"cannot resume: {note} names {last}, which does not exist")
+            raise MissingFileError(
+                f"cannot resume: {note} names {last}, which does not exist: correct the name"
+            )
         if path and path != last:
             self.logger.info("Resuming from %s: MODEL.WEIGHTS %s is not read", last, path)
         return self.load(last)
@@ -185,7 +187,8 @@ class DetrCheckpointer(DetectionCheckpointer):
             except _UNFIT as error:
                 raise CheckpointError(
                     f"cannot resume: the training state {name!r} of {source} is of another configuration, or "
-                    f"damaged ({type(error).__name__}: {error})"
+                    f"damaged ({type(error).__name__}: {error}). Give it as MODEL.WEIGHTS, without --resume "
+                    "and with another OUTPUT_DIR"
                 ) from error
         return prepared.rest
 

@@ -98,9 +98,9 @@ def prepare(
         rows = weights[HEAD[0]].shape[:1].numel() if HEAD[0] in weights else 0
         metadata = rest.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
-        if not found and class_list(
-            metadata, rows - (not no_object)
-        ):  # a file of ours does not tell otherwise
+        # A file of ours tells by its names alone, and only where they do not fit as they are.
+        fits_as_it_is = class_list(metadata, rows - no_object) is not None
+        if not found and not fits_as_it_is and class_list(metadata, rows - (not no_object)) is not None:
             no_object = not no_object
         names, own_names = class_list(metadata, rows - no_object), None
         if names is not None and not (classes.kept and rows == len(model[HEAD[0]])):

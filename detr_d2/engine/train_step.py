@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import ConfigError, NonFiniteError, require
+from ..modeling.targets import image_name
 from .batch_norm import average_statistics
 from .failed_step import Batch, Step
 from .means import Means
@@ -241,8 +242,3 @@ class TrainStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if state.get("grad_scaler"):
             self.grad_scaler.load_state_dict(state["grad_scaler"])
-
-
-def image_name(record: dict[str, Any]) -> str:
-    """The file of an image, or its id where it has no file."""
-    return str(record.get("file_name") or record.get("image_id") or "(unnamed)")

@@ -1,4 +1,4 @@
-"""From config keys to the parts of :class:`~detr_d2.modeling.detr.Detr`; every key is checked here."""
+"""From config keys, which are checked here, to the parts of :class:`~detr_d2.modeling.detr.Detr`."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ class Queries:
         return content + self.position
 
     def joined(self, more: Queries) -> Queries:
-        """These and others after them, whose parts have the numbers of the joint rows already."""
+        """These and more of their kind after them, whose parts have the numbers of the joint rows already."""
+        assert (self.position is None) == (more.position is None), "queries of one kind all have positions"
+        assert (self.reference is None) == (more.reference is None), "queries of one kind all have references"
         return Queries(
             _join(self.content, more.content),
             None if self.position is None else _join(self.position, more.position),

@@ -14,6 +14,7 @@ from detr_d2.checkpoint import DetrCheckpointer
 from detr_d2.checkpoint.class_rows import ModelClasses
 from detr_d2.checkpoint.convert import convert, from_detr_d2
 from detr_d2.checkpoint.layouts import LAYOUTS
+from detr_d2.checkpoint.prepare import prepare
 from detr_d2.checkpoint.transfer import fit
 from detr_d2.modeling import Detr
 
@@ -160,3 +161,18 @@ def test_heads_of_another_kind_are_said_to_be_new() -> None:
     notes = fit(weights, model, None, None, ends=(True, False)).notes
     assert "CLASS_LOSS" in notes[0]
     assert "class_embed.weight" not in weights
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "focal"])
+def test_names_that_fit_a_file_of_ours_as_it_is_say_nothing_else(tiny_config: CfgNode, kind: str) -> None:
+    """Whatever other lists of names there are whose length would fit the other kind of class loss."""
+    tiny_config.MODEL.DETR.CLASS_LOSS = kind
+    model = build_model(tiny_config).state_dict()
+    things = ["cat", "dog", "owl"]
+    more = {"cross_entropy": ["sky"], "focal": ["sky", "sea"]}[kind]  # 4 or 2 rows of the other kind
+    lists = {"thing_classes": things, "stuff_classes": more}
+    classes = ModelClasses(names=lambda: things, no_object=kind == "cross_entropy")
+    prepared = prepare({"model": dict(model), "metadata": lists}, "x.pth", model, classes)
+    assert prepared.fitted.notes == []
+    for name in ("class_embed.weight", "class_embed.bias"):
+        assert torch.equal(prepared.weights[name], model[name])

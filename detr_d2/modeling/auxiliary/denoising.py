@@ -79,6 +79,10 @@ class Denoising(Auxiliary):
         if not labels.shape[1]:  # a row that learns nothing, for every parameter needs its gradient: zeros
             labels, boxes = F.pad(labels, (0, 1)), F.pad(boxes, (0, 0, 0, 1))
         labels, boxes = self.with_noise(labels.repeat(1, self.groups), boxes.repeat(1, self.groups, 1))
+        # Rows without an object are seen by nobody, but what is computed of no size may overflow.
+        empty = torch.arange(labels.shape[1] // self.groups) >= torch.tensor(targets.counts)[:, None]
+        empty = empty.repeat(1, self.groups).to(boxes.device, non_blocking=True)
+        boxes = boxes.masked_fill(empty[..., None], 0.5)
         content = F.pad(self.label(labels), (0, 1), value=1.0)
         position = reference = None
         if self.place is not None:

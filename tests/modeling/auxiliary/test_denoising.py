@@ -50,6 +50,16 @@ def test_boxes_stay_in_the_image_and_without_noise_as_they_are() -> None:
     assert (labels == 1).all()
 
 
+def test_rows_without_an_object_have_a_box_of_some_size(tiny_config: CfgNode) -> None:
+    """Half precision overflows where it is divided by the size of a box that has none."""
+    model = denoising(tiny_config)
+    queries = extended(model, random_targets((1, 6, 0), 3))
+    assert queries.reference is not None
+    rows = queries.reference[:, QUERIES:].unflatten(1, (GROUPS, 6))  # B x K x n x 4
+    for image, count in enumerate((1, 6, 0)):
+        assert not rows[image, :, count:].any(), "half of the image, before the sigmoid"
+
+
 def extended(model: Detr, targets: Targets) -> Queries:
     auxiliary = model.auxiliary["denoising"]
     memory: Any = None

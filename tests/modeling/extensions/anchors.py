@@ -16,6 +16,8 @@ from detr_d2.modeling.heads import MLP, BoxHead
 class Anchors(LearnedQueries):
     """Queries that are boxes before the sigmoid, and nothing else."""
 
+    positioned = False
+
     def __init__(self, num_queries: int, channels: int, copies: int):
         super().__init__(num_queries, 4, copies)
         self.channels = channels

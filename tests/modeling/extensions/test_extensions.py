@@ -27,6 +27,7 @@ VARIANTS = [
     ("points", ("noise", "groups", "encoder")),
     ("detr", ("groups", "noise")),
     ("anchors", ("encoder", "groups")),
+    ("anchors", ("denoising",)),
 ]
 
 
