@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from .class_loss import NO_LABEL, ClassLoss
 from .losses import giou_loss, l1_loss
 from .matcher import HungarianMatcher
-from .metrics import write_metrics
 from .normalizers import LossNormalizers
 from .precision import without_autocast
 from .structures import Matches, Prediction
@@ -88,7 +87,6 @@ class SetCriterion(nn.Module):
             for prediction, pairs in zip(predictions, matches, strict=True):
                 for name, loss in self.losses(prediction, pairs, targets, normalizers).items():
                     losses[name] = losses[name] + loss if name in losses else loss
-        write_metrics(self.metrics_period, predictions[0].logits[-1], targets, matches[0], self.class_loss)
         broken = sorted({image for pairs in matches for image in pairs.broken})
         return losses, replace(matches[0], broken=tuple(broken))
 
@@ -109,7 +107,7 @@ class SetCriterion(nn.Module):
         """Weighted losses of one prediction; see :meth:`forward`."""
         prediction, supervision = self.supervised(prediction), prediction.supervision
         logits, boxes = prediction.logits.float(), prediction.boxes.float()
-        # A group of queries is like another image with the same objects.
+        # Rows that are matched by themselves are like another image with the same objects.
         targets = targets.repeated(len(logits[0]) // len(targets.counts))
         layer = torch.arange(len(logits), device=logits.device)[:, None]
         matched = (layer, matches.image, matches.query)

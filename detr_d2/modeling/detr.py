@@ -18,6 +18,7 @@ from .build import detr_arguments
 from .criterion import SetCriterion
 from .inference import Inference, Sizes
 from .mask_criterion import MaskPredictor
+from .metrics import write_metrics
 from .normalizers import LossNormalizers
 from .preprocessing import Normalize, pad_images, padding_mask, resize_padding_mask
 from .queries import LearnedQueries
@@ -222,6 +223,8 @@ class Detr(nn.Module):
         normalizers = normalizers or self.criterion.normalizers(targets.counts)
         losses, matches = self.criterion(predictions, targets, normalizers)
         self.broken = matches.broken
+        last, criterion = predictions[0].logits[-1], self.criterion
+        write_metrics(criterion.metrics_period, last, targets, matches, criterion.class_loss)
         if self.frozen:
             losses = {}
         if masks is not None:
