@@ -16,10 +16,8 @@ MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 KIB = 1024
 
 
-def test_the_readme_is_short_and_begins_with_a_picture() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert len(text.split()) <= 1000
-    assert re.match(r"# detr_d2\n\n!\[[^]]+\]\(docs/images/", text)
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1000
 
 
 @pytest.mark.parametrize(
@@ -27,8 +25,7 @@ def test_the_readme_is_short_and_begins_with_a_picture() -> None:
 )
 def test_links_lead_to_files(page: Path) -> None:
     for target in LINK.findall(page.read_text("utf-8")):
-        made = target in MAKEFILE  # by `make pictures`
-        assert "://" in target or (page.parent / target).exists() or made, target
+        assert "://" in target or (page.parent / target).exists(), target
 
 
 def test_pictures_are_small() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from detr_d2.data import register_coco_json
+from detr_d2.data import register_configured
 from detr_d2.engine import DetrTrainer
 
 from .helpers import write_dataset
@@ -17,7 +17,7 @@ def test_denoising_with_groups_is_resumed_to_the_same_bits(tmp_path: Path) -> No
     detr = cfg.MODEL.DETR
     detr.DECODER, detr.AUXILIARY, detr.CLASS_LOSS = "dab", ("denoising", "groups", "encoder"), "focal"
     detr.GROUPS.NUM, detr.DAB.LEARNED_CONTENT = 2, True
-    register_coco_json(cfg)
+    register_configured(cfg)
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.SOLVER.CHECKPOINT_PERIOD = 4, (), 2
     final = {}
     for resumed in (False, True):

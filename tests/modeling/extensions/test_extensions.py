@@ -32,7 +32,9 @@ VARIANTS = [
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+def _registered(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("detectron2", "detr_d2"):  # a trainer that finds its loggers set up adds no handlers
+        caplog.set_level("INFO", logger=name)
     monkeypatch.setitem(DECODERS, "points", PointDecoder)
     monkeypatch.setitem(DECODERS, "anchors", AnchorDecoder)
     monkeypatch.setitem(AUXILIARIES, "noise", Noise)
