@@ -78,10 +78,10 @@ class Denoising(Auxiliary):
         labels, boxes = targets.labels, targets.boxes
         if not labels.shape[1]:  # a row that learns nothing, for every parameter needs its gradient: zeros
             labels, boxes = F.pad(labels, (0, 1)), F.pad(boxes, (0, 0, 0, 1))
+        full = torch.arange(labels.shape[1]) < torch.tensor(targets.counts)[:, None]  # B x n
         labels, boxes = self.with_noise(labels.repeat(1, self.groups), boxes.repeat(1, self.groups, 1))
         # Rows without an object are seen by nobody, but what is computed of no size may overflow.
-        empty = torch.arange(labels.shape[1] // self.groups) >= torch.tensor(targets.counts)[:, None]
-        empty = empty.repeat(1, self.groups).to(boxes.device, non_blocking=True)
+        empty = (~full).repeat(1, self.groups).to(boxes.device, non_blocking=True)
         boxes = boxes.masked_fill(empty[..., None], 0.5)
         content = F.pad(self.label(labels), (0, 1), value=1.0)
         position = reference = None
@@ -90,7 +90,7 @@ class Denoising(Auxiliary):
         if queries.reference is not None:  # a point needs the center alone
             reference = boxes.logit(eps=1e-5)[..., : queries.reference.shape[-1]]
         rows = slice(len(queries), len(queries) + labels.shape[1])
-        part = self.part(rows, queries.parts[0].rows, targets)
+        part = self.part(rows, queries.parts[0].rows, full, labels.device)
         return queries.joined(Queries(content, position, reference, (part,)))
 
     def with_noise(self, labels: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,22 +101,21 @@ class Denoising(Auxiliary):
         change = self.box_noise * torch.cat([size / 2, size], dim=-1)
         return labels, (boxes + (2 * torch.rand_like(boxes) - 1) * change).clamp(0, 1)
 
-    def part(self, rows: slice, seen: slice, targets: Targets) -> Part:
+    def part(self, rows: slice, seen: slice, full: Tensor, device: torch.device) -> Part:
         """What the rows see and are to predict.
 
         Args:
-            rows: K groups of n each, of which the first objects of an image fill the first.
+            rows: K groups of n each.
             seen: the queries that they see besides their group.
-            targets: objects of the B images.
+            full: (B, n) bool on the host, True where a row of a group is an object.
+            device: of the result.
         """
-        number = (rows.stop - rows.start) // self.groups
-        full = torch.arange(number) < torch.tensor(targets.counts)[:, None]  # B x n
         image, row = full.repeat_interleave(self.groups, dim=0).nonzero(as_tuple=True)  # of B·K groups
-        index = torch.stack([image, row]).to(targets.labels.device, non_blocking=True)
+        index = torch.stack([image, row]).to(device, non_blocking=True)
         matches = Matches(index[0], index[1:], index[1:])
         ignored = hidden = None
         if not full.all():
-            empty = (~full).to(targets.labels.device, non_blocking=True)
+            empty = (~full).to(device, non_blocking=True)
             ignored = empty.repeat_interleave(self.groups, dim=0)
             hidden = F.pad(empty, (seen.stop - seen.start, 0))[:, None]  # B x 1 x (N + n)
         supervision = Supervision("_dn", 1 / self.groups, matches, ignored, per_object=True)
