@@ -22,9 +22,9 @@ from ..errors import UserError
 from ..evaluation import PanopticEvaluator, PanopticScores
 from ..modeling.class_loss import CLASS_LOSSES
 from ..modeling.inference import Inference
+from ..predict import ImagePredictor, inference_config
 from ..progress import progress
-from .command import CommandParser, run_command
-from .predictor import ImagePredictor, inference_config, model_parser
+from .command import CommandParser, model_parser, run_command
 
 _CANDIDATES = "0.3,0.4,0.5,0.6,0.7,0.8,0.85,0.9,0.95"
 

@@ -3,9 +3,13 @@
 import argparse
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import ConfigError, UserError, exit_status
+from PIL import Image
+
+from ..errors import ConfigError, UserError, exit_status, named
+from ..visualization import Picture
 
 PROGRAM = "detr-d2"
 CONFIG_HELP = "YAML file, or a config's name in detr_d2 (detr-d2 zoo --configs lists them)"
@@ -35,6 +39,31 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments, in one line where argparse would print all that there are."""
         raise ConfigError(f"{message} ({self.prog} --help lists the arguments)")
+
+
+def model_parser(name: str, description: str, examples: Sequence[str]) -> CommandParser:
+    """A parser of the arguments that name a model; parameters as of :class:`CommandParser`."""
+    parser = CommandParser(name, description, examples)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help=CONFIG_HELP)
+    weights = "checkpoint, or detr://NAME of published ones (default: MODEL.WEIGHTS)"
+    parser.add_argument("--weights", metavar="FILE", help=weights)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
+    return parser
+
+
+def write_picture(picture: Picture, file: str | Path) -> None:
+    """Write an image file, and the folder that it is in.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        file: what ``--output`` names.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with named(f"--output {file}"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(file)
 
 
 def run_command(

@@ -8,16 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from detectron2.data import Metadata
 from PIL import Image
 
 from ..errors import UserError
 from ..modeling.class_loss import CLASS_LOSSES
-from ..visualization import DetectionVisualizer, Picture, detections_from_instances, draw_segments, fit_image
-from .command import CommandParser, run_command
-from .predictor import ImagePredictor, class_metadata, inference_config, model_parser, write_picture
+from ..predict import ImagePredictor, class_metadata, inference_config
+from ..visualization import draw_result
+from .command import CommandParser, model_parser, run_command, write_picture
 
 
 def build_parser() -> CommandParser:
@@ -100,31 +98,6 @@ def draw(args: argparse.Namespace) -> None:
         picture, found = draw_result(image, result, metadata, confidence)
         write_picture(picture, target)
         print(f"[{number}/{len(planned)}] {file}: {found} in {seconds:.2f} s, drawn in {target}")
-
-
-def draw_result(
-    image: Picture, result: dict[str, Any], metadata: Metadata, confidence: float
-) -> tuple[Picture, str]:
-    """Draw what a model found: the segments of a panoptic model, otherwise the objects.
-
-    Args:
-        image: (H, W, 3) RGB. Small images are enlarged, because labels need room.
-        result: of :class:`~.predictor.ImagePredictor`.
-        metadata: names and colors of the classes.
-        confidence: lowest score of the objects.
-
-    Returns:
-        The picture, (h, w, 3) RGB, and how much was found, in words.
-    """
-    size = max(*image.shape[:2], 640)
-    if "panoptic_seg" in result:
-        ids, segments = result["panoptic_seg"]
-        picture = draw_segments(image, ids.numpy(), segments, metadata, size)
-        return picture, f"{len(segments)} segments"
-    detections = detections_from_instances(result["instances"], confidence)
-    canvas, factor = fit_image(image, size)
-    visualizer = DetectionVisualizer(canvas, metadata)
-    return visualizer.draw_detections(detections, factor).get_image(), f"{len(detections)} objects"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

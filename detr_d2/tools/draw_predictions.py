@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.data import MetadataCatalog
+import torch
+from detectron2.data import Metadata, MetadataCatalog
 from PIL import Image
 
+from ..classes import match_classes
 from ..data import load_dataset
 from ..data.masks import rasterize
 from ..data.segment_map import read_listed_ids
 from ..errors import UserError
 from ..evaluation.panoptic_quality import PanopticQuality
 from ..modeling.class_loss import CLASS_LOSSES
+from ..predict import ImagePredictor, inference_config
 from ..progress import progress
 from ..visualization import (
     PanelSample,
@@ -29,8 +32,9 @@ from ..visualization import (
     draw_panel,
     summarize,
 )
-from .command import CommandParser, run_command
-from .predictor import ImagePredictor, Record, in_numbers_of, inference_config, model_parser, write_picture
+from .command import CommandParser, model_parser, run_command, write_picture
+
+Record = dict[str, Any]
 
 
 def build_parser() -> CommandParser:
@@ -139,6 +143,45 @@ def panoptic_sample(record: Record, image: np.ndarray, result: dict[str, Any]) -
     found, missed, wrong = (int(counts.sum()) for counts in (quality.tp, quality.fn, quality.fp))
     summary = summarize("segment", found, found + missed, wrong)
     return PanopticSample(image, os.path.basename(record["file_name"]), truth, prediction, summary)
+
+
+def in_numbers_of(
+    metadata: Metadata, result: dict[str, Any], class_names: Sequence[str], what: str
+) -> dict[str, Any]:
+    """A result with the class numbers of a data set, which are found by name.
+
+    Args:
+        metadata: of the data set.
+        result: of :class:`~detr_d2.predict.ImagePredictor`. What is of a class that the data set has not is
+            left out.
+        class_names: of the model, by its numbers; where they or those of the data set are not known the
+            numbers stay.
+        what: the data set, for messages.
+
+    Raises:
+        DataError: the model lacks a class of the data set.
+    """
+    names = metadata.get("thing_classes", None)
+    if not class_names or names is None:
+        return result
+    things = metadata.get("thing_dataset_id_to_contiguous_id", None)
+    wanted = None if things is None or "panoptic_seg" in result else things.values()
+    numbers = match_classes(class_names, names, wanted, what)
+    renumbered = dict(result)
+    if "instances" in result:
+        instances = result["instances"]
+        known = torch.tensor([n in numbers for n in instances.pred_classes.tolist()], dtype=torch.bool)
+        renumbered["instances"] = instances[known]
+        classes = [numbers[n] for n in renumbered["instances"].pred_classes.tolist()]
+        renumbered["instances"].pred_classes = torch.tensor(classes, dtype=torch.int64)
+    if "panoptic_seg" in result:
+        ids, segments = result["panoptic_seg"]
+        kept = [
+            {**s, "category_id": numbers[s["category_id"]]} for s in segments if s["category_id"] in numbers
+        ]
+        void = ~torch.isin(ids, torch.tensor([s["id"] for s in kept], dtype=ids.dtype))
+        renumbered["panoptic_seg"] = ids.masked_fill(void, 0), kept
+    return renumbered
 
 
 def main(argv: Sequence[str] | None = None) -> int:

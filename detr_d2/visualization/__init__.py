@@ -6,6 +6,7 @@ from .detections import Detections, detections_from_instances, detections_from_r
 from .labels import Picture, fit_image
 from .metrics_file import TrainingMetrics, read_metrics
 from .panel import PanelSample, PanopticSample, draw_panel, summarize
+from .result import draw_result
 from .segments import draw_segments, segment_colors
 from .visualizer import DetectionVisualizer
 
@@ -20,6 +21,7 @@ __all__ = [
     "detections_from_instances",
     "detections_from_record",
     "draw_panel",
+    "draw_result",
     "draw_segments",
     "draw_training_curves",
     "fit_image",

@@ -11,11 +11,12 @@ from detectron2.config import CfgNode
 from detr_d2.data import load_dataset
 from detr_d2.data.segment_map import read_segment_ids
 from detr_d2.evaluation import PanopticQuality
-from detr_d2.modeling.inference import Inference, Sizes
+from detr_d2.modeling.inference import Sizes
+from detr_d2.predict import inference_config
 from detr_d2.tools import choose_panoptic_threshold
 from detr_d2.tools.choose_panoptic_threshold import main
-from detr_d2.tools.predictor import inference_config
 
+from ..modeling.recipe import make_inference
 from .conftest import Project
 
 THRESHOLDS = (0.25, 0.4, 0.5, 0.6, 0.7)
@@ -32,7 +33,7 @@ class HalfKnowing:
         threshold = cfg.MODEL.DETR.TEST.PANOPTIC_SCORE_THRESHOLD
         things = (0, 1, 2)
         self.model = SimpleNamespace(
-            inference=Inference(panoptic_on=True, things=things, panoptic_score_threshold=threshold)
+            inference=make_inference(panoptic_on=True, things=things, panoptic_score_threshold=threshold)
         )
 
     def __call__(self, record: dict[str, Any]) -> dict[Any, Any]:

@@ -13,8 +13,8 @@ from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 
 from detr_d2.data import DataError, load_dataset
-from detr_d2.tools.draw_predictions import choose_records, main, panoptic_sample
-from detr_d2.tools.predictor import ImagePredictor, class_metadata, in_numbers_of, inference_config
+from detr_d2.predict import ImagePredictor, class_metadata, inference_config
+from detr_d2.tools.draw_predictions import choose_records, in_numbers_of, main, panoptic_sample
 
 from .conftest import GROUNDS, Project
 
