@@ -42,6 +42,16 @@ class Memory:
             padding = torch.zeros(self.tokens.shape[:2], dtype=torch.bool, device=self.tokens.device)
         return self.maps(padding)
 
+    def cell_centers(self) -> Tensor:
+        """(B, S, 2): (x, y) of the first level's cells as a share of the image; on padding more than 1."""
+        valid = ~self.padding_maps()
+        height, width = valid.shape[1:]
+        rows, columns = valid.any(2).sum(1), valid.any(1).sum(1)  # B, of the image
+        x = (torch.arange(width, device=valid.device) + 0.5) / columns[:, None]  # B x w
+        y = (torch.arange(height, device=valid.device) + 0.5) / rows[:, None]
+        pair = x[:, None].expand(-1, height, -1), y[..., None].expand(-1, -1, width)
+        return torch.stack(pair, dim=-1).flatten(1, 2)
+
     def maps(self, tokens: Tensor, level: int = 0) -> Tensor:
         """(B, S, ...) → (B, ..., h, w) of a level."""
         sizes = [height * width for height, width in self.shapes]
@@ -121,12 +131,15 @@ class Queries:
         position: (1 or B, Q, d), learned; or None.
         reference: (1 or B, Q, 2 or 4), a point (cx, cy) or box (cx, cy, w, h) before the sigmoid; or None.
         parts: of the rows, in their order; the first is what inference keeps.
+        place: (1 or B, Q, d), what a layer compares with the positions of the cells, where its decoder keeps
+            place and content apart and says so, layer by layer; or None.
     """
 
     content: Tensor
     position: Tensor | None
     reference: Tensor | None
     parts: tuple[Part, ...]
+    place: Tensor | None = None
 
     def __len__(self) -> int:
         return self.content.shape[1]

@@ -22,15 +22,21 @@ class TransformerLayer(nn.Module):
         feedforward: hidden channels of the feed-forward network.
         dropout: probability, on each residual branch and inside the feed-forward network.
         pre_norm: normalize the input of each branch instead of its sum with the residual.
+
+    Attributes:
+        nonlinearity: of the feed-forward network.
     """
+
+    nonlinearity: ClassVar[type[nn.Module]] = nn.ReLU
 
     def __init__(self, channels: int, feedforward: int, dropout: float, pre_norm: bool):
         super().__init__()
+        self.channels = channels
         self.linear1 = nn.Linear(channels, feedforward)
         self.linear2 = nn.Linear(feedforward, channels)
         self.dropout = nn.Dropout(dropout)
         self.pre_norm = pre_norm
-        self.activation: nn.Module = nn.ReLU()
+        self.activation = self.nonlinearity()
 
     def residual(self, x: Tensor, norm: nn.Module, branch: Callable[[Tensor], Tensor]) -> Tensor:
         """x + branch(x), normalized after the sum or, with ``pre_norm``, before the branch."""
@@ -82,9 +88,7 @@ class Encoder(nn.Module):
 
     layer: ClassVar[type[EncoderLayer]] = EncoderLayer
 
-    def __init__(
-        self, layers: Sequence[EncoderLayer], norm: nn.Module | None, position_in_content: bool = False
-    ):
+    def __init__(self, layers: Sequence[EncoderLayer], norm: nn.Module | None, position_in_content: bool):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.norm = norm

@@ -37,3 +37,8 @@ def match(matcher: HungarianMatcher, logits: Tensor, boxes: Tensor, targets: Tar
     """The matches of one prediction."""
     (matches,) = matcher([Prediction(logits, boxes)], targets)
     return matches
+
+
+def targets_of(model: Detr, batched_inputs: list[dict[str, Any]]) -> Targets:
+    """The objects of a batch."""
+    return model.targets(batched_inputs, model.preprocess(batched_inputs))

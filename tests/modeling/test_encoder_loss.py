@@ -9,7 +9,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..conftest import make_input
-from .steps import steps
+from .steps import steps, targets_of
 
 
 @pytest.fixture
@@ -80,3 +80,27 @@ def test_the_encoders_loss_does_not_depend_on_who_shares_the_batch(tiny_config: 
         assert shared[name].item() == pytest.approx(alone[name].item(), rel=1e-5)
     total = alone["loss_ce_encoder"].item() + of_other["loss_ce_encoder"].item()
     assert shared["loss_ce_encoder"].item() == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize(("decoder", "relative"), [("detr", False), ("conditional", True), ("dab", True)])
+def test_decoders_of_relative_boxes_read_them_relative_to_the_cells(
+    tiny_config: CfgNode, batch: list[dict[str, Any]], decoder: str, relative: bool
+) -> None:
+    """A head that starts with zeros then starts from boxes around the cells' centers."""
+    tiny_config.MODEL.DETR.DECODER, tiny_config.MODEL.DETR.AUXILIARY = decoder, ("encoder",)
+    model = build_model(tiny_config)
+    with torch.no_grad():
+        memory = steps(model, batch).memory
+        (prediction,) = model.auxiliary["encoder"].predictions(
+            model.predict, memory, targets_of(model, batch)
+        )
+    boxes = prediction.boxes[0]  # B x 30 x 4
+    assert boxes.shape == (3, 30, 4)
+    if not relative:
+        assert torch.equal(boxes, model.predict(memory.tokens)[1])
+        return
+    for image, (rows, columns) in enumerate([(4, 6), (5, 4), (3, 3)]):
+        for row in range(rows):
+            for column in range(columns):
+                center = [(column + 0.5) / columns, (row + 0.5) / rows]
+                assert boxes[image, row * 6 + column].tolist() == pytest.approx([*center, 0.5, 0.5], abs=1e-5)

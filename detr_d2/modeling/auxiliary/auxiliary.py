@@ -11,8 +11,8 @@ from ..queries import LearnedQueries
 from ..structures import Memory, Prediction, Queries
 from ..targets import Targets
 
-# (..., d) → logits and boxes, as the detector's own heads predict them.
-Heads = Callable[[Tensor], tuple[Tensor, Tensor]]
+# Tokens (..., d) and reference (..., 2 or 4) or None → logits and boxes, by the detector's own heads.
+Predict = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class Auxiliary(nn.Module):
@@ -44,11 +44,11 @@ class Auxiliary(nn.Module):
         """
         return queries
 
-    def predictions(self, heads: Heads, memory: Memory, targets: Targets) -> list[Prediction]:
+    def predictions(self, predict: Predict, memory: Memory, targets: Targets) -> list[Prediction]:
         """What is predicted without the decoder.
 
         Args:
-            heads: of the detector.
+            predict: classes and boxes of tokens.
             memory: the encoded images.
             targets: objects of the images.
         """

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from ...errors import ConfigError
+from ...errors import require
 from ..decoders import DECODERS
 from ..heads import MLP
 from ..position_encoding import reference_waves
@@ -59,11 +59,9 @@ class Denoising(Auxiliary):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Denoising:
         detr, node = cfg.MODEL.DETR, cfg.MODEL.DETR.DENOISING
-        if node.GROUPS < 1:
-            raise ConfigError(f"MODEL.DETR.DENOISING.GROUPS is {node.GROUPS}, but must be at least 1")
+        require(node.GROUPS >= 1, "MODEL.DETR.DENOISING.GROUPS", node.GROUPS, "at least 1")
         for key in ("LABEL_NOISE", "BOX_NOISE"):
-            if not 0 <= node[key] <= 1:
-                raise ConfigError(f"MODEL.DETR.DENOISING.{key} is {node[key]}, but must be in [0, 1]")
+            require(0 <= node[key] <= 1, f"MODEL.DETR.DENOISING.{key}", node[key], "in [0, 1]")
         return cls(
             detr.NUM_CLASSES,
             detr.HIDDEN_DIM,

@@ -7,10 +7,12 @@ import torch
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from ...errors import ConfigError
+from ...errors import require
+from ..decoders import DECODERS
+from ..heads import RelativeBoxHead
 from ..structures import Matches, Memory, Prediction, Supervision
 from ..targets import Targets
-from .auxiliary import Auxiliary, Heads
+from .auxiliary import Auxiliary, Predict
 
 
 class EncoderSupervision(Auxiliary):
@@ -22,21 +24,23 @@ class EncoderSupervision(Auxiliary):
 
     Args:
         weight: of the losses ``loss_ce_encoder``, ``loss_bbox_encoder`` and ``loss_giou_encoder``.
+        relative: predict boxes relative to the centers of the cells, with a head that expects a reference.
     """
 
-    def __init__(self, weight: float):
+    def __init__(self, weight: float, relative: bool):
         super().__init__()
         self.weight = weight
+        self.relative = relative
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> EncoderSupervision:
         weight = cfg.MODEL.DETR.ENCODER.LOSS_WEIGHT
-        if weight <= 0:
-            raise ConfigError(f"MODEL.DETR.ENCODER.LOSS_WEIGHT is {weight}, but must be above 0")
-        return cls(weight)
+        require(weight > 0, "MODEL.DETR.ENCODER.LOSS_WEIGHT", weight, "above 0")
+        return cls(weight, issubclass(DECODERS[cfg.MODEL.DETR.DECODER].box_head, RelativeBoxHead))
 
-    def predictions(self, heads: Heads, memory: Memory, targets: Targets) -> list[Prediction]:
-        logits, boxes = heads(memory.tokens)
+    def predictions(self, predict: Predict, memory: Memory, targets: Targets) -> list[Prediction]:
+        reference = memory.cell_centers().logit(eps=1e-5) if self.relative else None
+        logits, boxes = predict(memory.tokens, reference)
         supervision = Supervision(
             "_encoder", self.weight, match_centers(targets, memory.padding_maps()), memory.padding, True
         )

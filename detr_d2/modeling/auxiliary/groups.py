@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from detectron2.config import CfgNode
 
-from ...errors import ConfigError
+from ...errors import require
 from ..queries import LearnedQueries
 from ..structures import Memory, Part, Queries, Supervision
 from ..targets import Targets
@@ -29,8 +29,7 @@ class QueryGroups(Auxiliary):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> QueryGroups:
         groups = cfg.MODEL.DETR.GROUPS.NUM
-        if groups < 2:
-            raise ConfigError(f"MODEL.DETR.GROUPS.NUM is {groups}, but must be at least 2")
+        require(groups >= 2, "MODEL.DETR.GROUPS.NUM", groups, "at least 2")
         return cls(groups)
 
     def extend(self, queries: Queries, learned: LearnedQueries, memory: Memory, targets: Targets) -> Queries:

@@ -6,8 +6,9 @@ and its place their places, each on channels of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from typing import ClassVar
 
 import torch
 from detectron2.config import CfgNode
@@ -19,9 +20,9 @@ from ..heads import MLP, BoxHead, RelativeBoxHead
 from ..position_encoding import reference_waves
 from ..precision import without_autocast
 from ..queries import LearnedQueries
-from ..structures import Decoded, Memory, Queries
-from ..transformer import TransformerLayer, layer_arguments
-from .plain import Decoder
+from ..structures import Decoded, Memory, Part, Queries
+from ..transformer import layer_arguments
+from .plain import Decoder, DecoderLayer
 
 
 class PointQueries(LearnedQueries):
@@ -60,12 +61,12 @@ class ConditionalSelfAttention(nn.Module):
         self.out_proj = nn.Linear(channels, channels)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, position: Tensor, queries: Queries) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, parts: Sequence[Part]) -> Tensor:
         """x (B, Q, d), position (1 or B, Q, d) → (B, Q, d), each row from those that its part sees."""
         q = self.q_content_proj(x) + self.q_pos_proj(position)
         k = self.k_content_proj(x) + self.k_pos_proj(position)
         dropout = self.dropout if self.training else 0.0
-        attended = attend_by_parts(q, k, self.v_content_proj(x), self.heads, queries.parts, dropout)
+        attended = attend_by_parts(q, k, self.v_content_proj(x), self.heads, parts, dropout)
         return self.out_proj(attended)
 
 
@@ -114,26 +115,21 @@ class ConditionalCrossAttention(nn.Module):
         return self.out_proj(attend(q, k, self.v_content_proj(memory.tokens), self.heads, hidden, dropout))
 
 
-class ConditionalLayer(TransformerLayer):
-    """Self-attention among the queries, conditional cross-attention, then a feed-forward network."""
+class ConditionalLayer(DecoderLayer):
+    """A decoder layer whose attentions keep content and place apart; ``first`` says that it is that."""
 
     def __init__(
-        self, channels: int, heads: int, feedforward: int, dropout: float, pre_norm: bool, first: bool = False
+        self, channels: int, heads: int, feedforward: int, dropout: float, pre_norm: bool, first: bool
     ):
-        super().__init__(channels, feedforward, dropout, pre_norm)
+        super().__init__(channels, heads, feedforward, dropout, pre_norm)
         self.self_attn = ConditionalSelfAttention(channels, heads, dropout)
         self.multihead_attn = ConditionalCrossAttention(channels, heads, dropout, first)
-        self.norm1 = nn.LayerNorm(channels)
-        self.norm2 = nn.LayerNorm(channels)
-        self.norm3 = nn.LayerNorm(channels)
 
-    def forward(self, x: Tensor, position: Tensor, place: Tensor, queries: Queries, memory: Memory) -> Tensor:
-        """x (B, Q, d), the content so far → (B, Q, d); the others as the attentions take them."""
-        self_attn = partial(self.self_attn, position=position, queries=queries)
-        cross_attn = partial(self.multihead_attn, position=position, place=place, memory=memory)
-        x = self.residual(x, self.norm1, self_attn)
-        x = self.residual(x, self.norm2, cross_attn)
-        return self.residual(x, self.norm3, self.feed_forward)
+    def self_attention(self, x: Tensor, queries: Queries) -> Tensor:
+        return self.self_attn(x, queries.position, queries.parts)
+
+    def cross_attention(self, x: Tensor, queries: Queries, memory: Memory) -> Tensor:
+        return self.multihead_attn(x, queries.position, queries.place, memory)
 
 
 class ConditionalDecoder(Decoder):
@@ -142,38 +138,34 @@ class ConditionalDecoder(Decoder):
     Args:
         layers: the first of them made to be it.
         norm: of every output.
-        channels: d.
         temperature: of the encoding p_s of the points, see :func:`reference_waves`.
     """
 
-    queries = PointQueries
+    layer: ClassVar[type[ConditionalLayer]] = ConditionalLayer
+    queries: ClassVar[type[LearnedQueries]] = PointQueries
     box_head = RelativeBoxHead
 
-    def __init__(
-        self, layers: list[ConditionalLayer], norm: nn.Module, channels: int, temperature: float = 10000.0
-    ):
+    def __init__(self, layers: Sequence[ConditionalLayer], norm: nn.Module, temperature: float):
         super().__init__(layers, norm)
-        self.channels = channels
         self.temperature = temperature
+        self.channels = layers[0].channels
         if len(layers) > 1:
-            self.query_scale = MLP(channels, channels, channels, num_layers=2)  # T
+            self.query_scale = MLP(self.channels, self.channels, self.channels, num_layers=2)  # T
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> ConditionalDecoder:
-        """MODEL.DETR.DEC_LAYERS layers."""
         detr = cfg.MODEL.DETR
-        layers = [ConditionalLayer(*layer_arguments(cfg), first=i == 0) for i in range(detr.DEC_LAYERS)]
-        return cls(layers, nn.LayerNorm(detr.HIDDEN_DIM), detr.HIDDEN_DIM, detr.QUERY_TEMPERATURE)
+        layers = [cls.layer(*layer_arguments(cfg), first=i == 0) for i in range(detr.DEC_LAYERS)]
+        return cls(layers, nn.LayerNorm(detr.HIDDEN_DIM), detr.QUERY_TEMPERATURE)
 
     def forward(self, queries: Queries, memory: Memory, box_head: BoxHead) -> Decoded:
-        assert queries.position is not None
         assert queries.reference is not None
         points = reference_waves(queries.reference.sigmoid(), self.channels, self.temperature)  # p_s
         x = queries.content.expand(len(memory.tokens), -1, -1)
         outputs: list[Tensor] = []
         for layer in self.layers:
             place = points * self.query_scale(x) if outputs else points  # p_q
-            x = layer(x, queries.position, place, queries, memory)
+            x = layer(x, replace(queries, place=place), memory)
             outputs.append(self.norm(x))
         return Decoded(torch.stack(outputs), bounded_logits(queries.reference)[None])
 

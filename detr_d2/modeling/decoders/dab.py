@@ -7,6 +7,7 @@ as far as its width and height say.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +15,12 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from ..boxes import bounded_logits
-from ..heads import MLP, BoxHead, RelativeBoxHead
+from ..heads import MLP, BoxHead
 from ..position_encoding import reference_waves
 from ..queries import LearnedQueries
 from ..structures import Decoded, Memory, Part, Queries
-from ..transformer import Encoder, EncoderLayer, layer_arguments
-from .conditional import ConditionalLayer
-from .plain import Decoder
+from ..transformer import Encoder, EncoderLayer
+from .conditional import ConditionalDecoder, ConditionalLayer
 
 
 class AnchorQueries(LearnedQueries):
@@ -58,9 +58,7 @@ class AnchorQueries(LearnedQueries):
 class DabEncoderLayer(EncoderLayer):
     """With PReLU."""
 
-    def __init__(self, channels: int, heads: int, feedforward: int, dropout: float, pre_norm: bool):
-        super().__init__(channels, heads, feedforward, dropout, pre_norm)
-        self.activation = nn.PReLU()
+    nonlinearity = nn.PReLU
 
 
 class DabEncoder(Encoder):
@@ -68,12 +66,10 @@ class DabEncoder(Encoder):
 
     layer = DabEncoderLayer
 
-    def __init__(
-        self, layers: Sequence[EncoderLayer], norm: nn.Module | None, position_in_content: bool = False
-    ):
+    def __init__(self, layers: Sequence[EncoderLayer], norm: nn.Module | None, position_in_content: bool):
         super().__init__(layers, norm, position_in_content)
         if layers:
-            channels = layers[0].linear1.in_features
+            channels = layers[0].channels
             self.query_scale = MLP(channels, channels, channels, num_layers=2)
 
     def layer_position(self, tokens: Tensor, position: Tensor) -> Tensor:
@@ -83,42 +79,26 @@ class DabEncoder(Encoder):
 class DabLayer(ConditionalLayer):
     """With PReLU."""
 
-    def __init__(
-        self, channels: int, heads: int, feedforward: int, dropout: float, pre_norm: bool, first: bool = False
-    ):
-        super().__init__(channels, heads, feedforward, dropout, pre_norm, first)
-        self.activation = nn.PReLU()
+    nonlinearity = nn.PReLU
 
 
-class DabDecoder(Decoder):
+class DabDecoder(ConditionalDecoder):
     """A stack of conditional layers that refine the queries' anchors.
 
     Args:
         layers: the first of them made to be it.
         norm: of every output.
-        channels: d.
         temperature: of the encoding of the anchors, see :func:`reference_waves`.
     """
 
+    layer = DabLayer
     encoder = DabEncoder
     queries = AnchorQueries
-    box_head = RelativeBoxHead
 
-    def __init__(self, layers: list[DabLayer], norm: nn.Module, channels: int, temperature: float = 10000.0):
-        super().__init__(layers, norm)
-        self.channels = channels
-        self.temperature = temperature
-        self.ref_point_head = MLP(2 * channels, channels, channels, num_layers=2)
-        self.ref_anchor_head = MLP(channels, channels, 2, num_layers=2)
-        if len(layers) > 1:
-            self.query_scale = MLP(channels, channels, channels, num_layers=2)
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> DabDecoder:
-        """MODEL.DETR.DEC_LAYERS layers."""
-        detr = cfg.MODEL.DETR
-        layers = [DabLayer(*layer_arguments(cfg), first=i == 0) for i in range(detr.DEC_LAYERS)]
-        return cls(layers, nn.LayerNorm(detr.HIDDEN_DIM), detr.HIDDEN_DIM, detr.QUERY_TEMPERATURE)
+    def __init__(self, layers: Sequence[ConditionalLayer], norm: nn.Module, temperature: float):
+        super().__init__(layers, norm, temperature)
+        self.ref_point_head = MLP(2 * self.channels, self.channels, self.channels, num_layers=2)
+        self.ref_anchor_head = MLP(self.channels, self.channels, 2, num_layers=2)
 
     def forward(self, queries: Queries, memory: Memory, box_head: BoxHead) -> Decoded:
         """Decode; a layer attends around its anchor without gradient, and boxes are predicted relative to it
@@ -139,7 +119,8 @@ class DabDecoder(Decoder):
             center = waves[..., : self.channels]
             if outputs:
                 center = center * self.query_scale(x)
-            x = layer(x, self.ref_point_head(waves), self.modulated(center, x, box), queries, memory)
+            place = self.modulated(center, x, box)
+            x = layer(x, replace(queries, position=self.ref_point_head(waves), place=place), memory)
             outputs.append(self.norm(x))
         return Decoded(torch.stack(outputs), torch.stack(references))
 

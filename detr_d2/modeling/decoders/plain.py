@@ -25,8 +25,8 @@ class DecoderLayer(TransformerLayer):
 
     def __init__(self, channels: int, heads: int, feedforward: int, dropout: float, pre_norm: bool):
         super().__init__(channels, feedforward, dropout, pre_norm)
-        self.self_attn = MultiHeadAttention(channels, heads, dropout)
-        self.multihead_attn = MultiHeadAttention(channels, heads, dropout)
+        self.self_attn: nn.Module = MultiHeadAttention(channels, heads, dropout)
+        self.multihead_attn: nn.Module = MultiHeadAttention(channels, heads, dropout)
         self.norm1 = nn.LayerNorm(channels)
         self.norm2 = nn.LayerNorm(channels)
         self.norm3 = nn.LayerNorm(channels)
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
     queries: ClassVar[type[LearnedQueries]] = LearnedQueries
     box_head: ClassVar[type[BoxHead]] = BoxHead
 
-    def __init__(self, layers: Sequence[TransformerLayer], norm: nn.Module):
+    def __init__(self, layers: Sequence[DecoderLayer], norm: nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.norm = norm
