@@ -44,8 +44,16 @@ def compare(args: argparse.Namespace) -> None:
         boxes=torch.rand(args.batch, args.objects, 4) * 0.4 + 0.2,
         counts=(args.objects,) * args.batch,
     )
+    class_loss = CrossEntropy(0.1)
     ours = SetCriterion(
-        CLASSES, QUERIES, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), CrossEntropy(0.1)
+        num_classes=CLASSES,
+        num_queries=QUERIES,
+        matcher=HungarianMatcher(1, 5, 2, class_loss),
+        weights=LossWeights(1.0, 1.0, 1.0),
+        class_loss=class_loss,
+        per_process=False,
+        deep_supervision=True,
+        metrics_period=0,
     )
     published = build_published_criterion(args.published, CLASSES)
     published_targets = as_published_targets(targets)

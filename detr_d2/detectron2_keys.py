@@ -1,4 +1,4 @@
-"""Keys of Detectron2's that detr_d2 does not honor: what is said where they differ from their defaults."""
+"""Detectron2's own keys: what is said of those that detr_d2 does not honor, and what others must be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from detectron2.config import CfgNode, get_cfg
 
-from .errors import ConfigError
+from .errors import ConfigError, require
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -80,6 +80,17 @@ def warn_of_keys_without_effect(cfg: CfgNode) -> None:
         said.append("SOLVER.NESTEROV True (it is SGD's, and SOLVER.OPTIMIZER is ADAMW)")
     if said:
         _LOGGER.warning("Without effect: %s", "; ".join(said))
+
+
+def detections_limit(cfg: CfgNode) -> int:
+    """TEST.DETECTIONS_PER_IMAGE: detections of an image that inference gives at most, and AP counts.
+
+    Raises:
+        ConfigError: it is not positive.
+    """
+    limit: int = cfg.TEST.DETECTIONS_PER_IMAGE
+    require(limit >= 1, "TEST.DETECTIONS_PER_IMAGE", limit, "at least 1")
+    return limit
 
 
 def _changed(cfg: CfgNode) -> Iterator[tuple[str, object]]:

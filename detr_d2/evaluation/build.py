@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
-from ..data.preflight.run import detections_limit
+from ..detectron2_keys import detections_limit
 from ..errors import ConfigError
 from .coco import ThingsEvaluator
 from .panoptic import PanopticEvaluator

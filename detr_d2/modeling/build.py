@@ -10,6 +10,7 @@ from detectron2.layers import ShapeSpec
 from torch import nn
 
 from ..classes import thing_classes
+from ..detectron2_keys import detections_limit
 from ..errors import ConfigError, require
 from .auxiliary import AUXILIARIES
 from .class_loss import CLASS_LOSSES
@@ -90,7 +91,7 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
             panoptic_min_area=detr.TEST.PANOPTIC_MIN_AREA,
             mask_chunk=detr.TEST.MASK_CHUNK,
             class_loss=class_loss,
-            limit=cfg.TEST.DETECTIONS_PER_IMAGE,
+            limit=detections_limit(cfg),
         ),
         "in_feature": detr.IN_FEATURE,
         "normalize": Normalize(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD),
@@ -144,8 +145,6 @@ def check_config(cfg: CfgNode) -> None:
     listed, known = tuple(detr.AUXILIARY), sorted(AUXILIARIES)
     once = len(set(listed)) == len(listed)
     require(once and set(listed) <= set(known), "MODEL.DETR.AUXILIARY", listed, f"some of {known}, each once")
-    limit = cfg.TEST.DETECTIONS_PER_IMAGE
-    require(limit >= 1, "TEST.DETECTIONS_PER_IMAGE", limit, "at least 1")
     require(0 <= detr.DROPOUT < 1, "MODEL.DETR.DROPOUT", detr.DROPOUT, "in [0, 1)")
     for key in ("POSITION_TEMPERATURE", "QUERY_TEMPERATURE"):
         require(detr[key] > 1, f"MODEL.DETR.{key}", detr[key], "larger than 1")
@@ -158,7 +157,6 @@ def check_config(cfg: CfgNode) -> None:
         (list(cfg.MODEL.PIXEL_MEAN), list(cfg.MODEL.PIXEL_STD)),
         "three numbers each",
     )
-    require(cfg.INPUT.FORMAT in ("RGB", "BGR"), "INPUT.FORMAT", cfg.INPUT.FORMAT, '"RGB" or "BGR"')
     check_mask_config(cfg)
 
 

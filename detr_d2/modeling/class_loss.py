@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import require
 from .heads import ClassHead
 from .losses import focal_terms
 from .normalizers import LossNormalizers
@@ -37,7 +37,7 @@ class ClassLoss(ABC):
     likely: ClassVar[float]
     sure: ClassVar[float]
     panoptic_threshold: ClassVar[str]
-    no_object_weight: float = 0.0
+    no_object_weight: float
 
     @classmethod
     @abstractmethod
@@ -76,7 +76,7 @@ class ClassLoss(ABC):
         """Where an object is more likely than none: (..., K) → (...) bool."""
 
     @abstractmethod
-    def detections(
+    def candidates(
         self, logits: Tensor, limit: int, only: Sequence[int] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What inference shows of each image.
@@ -99,7 +99,7 @@ class CrossEntropy(ClassLoss):
         no_object_weight: against class imbalance.
     """
 
-    no_object_weight: float = 0.1
+    no_object_weight: float
 
     likely = 0.5
     sure = 0.7
@@ -133,7 +133,7 @@ class CrossEntropy(ClassLoss):
     def found(self, logits: Tensor) -> Tensor:
         return logits.argmax(-1) != logits.shape[-1] - 1
 
-    def detections(
+    def candidates(
         self, logits: Tensor, limit: int, only: Sequence[int] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One for each query: its best object class."""
@@ -153,20 +153,19 @@ class SigmoidFocal(ClassLoss):
         gamma: exponent that takes weight from what is right already.
     """
 
-    alpha: float = 0.25
-    gamma: float = 2.0
+    alpha: float
+    gamma: float
 
     likely = 0.3
     sure = 0.4
     panoptic_threshold = "SIGMOID_PANOPTIC_SCORE_THRESHOLD"
+    no_object_weight = 0.0
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> SigmoidFocal:
         alpha, gamma = cfg.MODEL.DETR.FOCAL.ALPHA, cfg.MODEL.DETR.FOCAL.GAMMA
-        if not 0 < alpha < 1:
-            raise ConfigError(f"MODEL.DETR.FOCAL.ALPHA is {alpha}, but must be between 0 and 1")
-        if gamma < 0:
-            raise ConfigError(f"MODEL.DETR.FOCAL.GAMMA is {gamma}, but must be 0 or more")
+        require(0 < alpha < 1, "MODEL.DETR.FOCAL.ALPHA", alpha, "between 0 and 1")
+        require(gamma >= 0, "MODEL.DETR.FOCAL.GAMMA", gamma, "0 or more")
         return cls(alpha, gamma)
 
     def head(self, channels: int, num_classes: int) -> ClassHead:
@@ -197,7 +196,7 @@ class SigmoidFocal(ClassLoss):
     def found(self, logits: Tensor) -> Tensor:
         return logits.amax(-1) > 0
 
-    def detections(
+    def candidates(
         self, logits: Tensor, limit: int, only: Sequence[int] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best ``limit`` of all classes of all queries, the best first."""

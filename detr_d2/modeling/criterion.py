@@ -50,9 +50,9 @@ class SetCriterion(nn.Module):
         matcher: HungarianMatcher,
         weights: LossWeights,
         class_loss: ClassLoss,
-        per_process: bool = False,
-        deep_supervision: bool = True,
-        metrics_period: int = 0,
+        per_process: bool,
+        deep_supervision: bool,
+        metrics_period: int,
     ):
         super().__init__()
         self.num_classes = num_classes

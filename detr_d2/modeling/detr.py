@@ -229,9 +229,9 @@ class Detr(nn.Module):
             losses = {}
         if masks is not None:
             assert self.mask_head is not None
-            assert self.mask_head.losses is not None
+            assert self.mask_head.criterion is not None
             padded = images.tensor.shape[-2:]
-            losses |= self.mask_head.losses(masks, matches, targets, padded, normalizers.num_boxes)
+            losses |= self.mask_head.criterion(masks, matches, targets, padded, normalizers.num_boxes)
         return losses
 
     def loss_normalizers(self, micro_batches: list[list[dict[str, Any]]]) -> LossNormalizers | None:

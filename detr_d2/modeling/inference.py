@@ -10,7 +10,7 @@ import torch
 from detectron2.structures import ImageList
 from torch import Tensor
 
-from .class_loss import ClassLoss, CrossEntropy
+from .class_loss import ClassLoss
 from .mask_criterion import MaskPredictor
 from .panoptic import merge_panoptic, panoptic_queries
 from .postprocessing import detections, instance_masks
@@ -59,16 +59,16 @@ class Inference:
         limit: instances of an image, where a query may give several.
     """
 
-    instances_on: bool = True
-    panoptic_on: bool = False
-    things: Sequence[int] | None = None
-    score_threshold: float = 0.0
-    mask_threshold: float = 0.5
-    panoptic_score_threshold: float = 0.85
-    panoptic_min_area: int = 4
-    mask_chunk: int = 32
-    class_loss: ClassLoss = CrossEntropy()
-    limit: int = 100
+    instances_on: bool
+    panoptic_on: bool
+    things: Sequence[int] | None
+    score_threshold: float
+    mask_threshold: float
+    panoptic_score_threshold: float
+    panoptic_min_area: int
+    mask_chunk: int
+    class_loss: ClassLoss
+    limit: int
 
     def __call__(
         self, logits: Tensor, boxes: Tensor, sizes: Sizes, predict_masks: MaskPredictor | None = None

@@ -37,7 +37,7 @@ class MaskCriterion(nn.Module):
         num_queries: int,
         mask_weight: float,
         dice_weight: float,
-        on_padding: bool = False,
+        on_padding: bool,
     ):
         super().__init__()
         self.num_queries = num_queries

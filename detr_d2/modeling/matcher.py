@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .boxes import cxcywh_to_xyxy, generalized_box_iou
-from .class_loss import ClassLoss, CrossEntropy
+from .class_loss import ClassLoss
 from .structures import Matches, Prediction
 from .targets import Targets
 
@@ -38,13 +38,7 @@ class HungarianMatcher(nn.Module):
         ConfigError: every weight is 0.
     """
 
-    def __init__(
-        self,
-        class_cost: float,
-        l1_cost: float,
-        giou_cost: float,
-        class_loss: ClassLoss = CrossEntropy(),  # noqa: B008 (it cannot change)
-    ):
+    def __init__(self, class_cost: float, l1_cost: float, giou_cost: float, class_loss: ClassLoss):
         super().__init__()
         if not (class_cost or l1_cost or giou_cost):
             raise ConfigError("the matching cost needs a weight other than 0 (MODEL.DETR.COST_*)")

@@ -14,17 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .class_loss import ClassLoss, CrossEntropy
+from .class_loss import ClassLoss
 from .postprocessing import image_mask_logits
 
 VOID = 0  # the id of pixels that belong to no segment, as Detectron2 reserves it
 
 
-def panoptic_queries(
-    logits: Tensor,
-    threshold: float,
-    class_loss: ClassLoss = CrossEntropy(),  # noqa: B008 (it cannot change)
-) -> Tensor:
+def panoptic_queries(logits: Tensor, threshold: float, class_loss: ClassLoss) -> Tensor:
     """The queries of an image that take part in panoptic segmentation.
 
     Args:
@@ -47,7 +43,7 @@ def merge_panoptic(
     image_size: tuple[int, int],
     output_size: tuple[int, int],
     things: Collection[int],
-    min_area: int = 4,
+    min_area: int,
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """Give every pixel of an image to the query with the largest mask logit there.
 
@@ -73,9 +69,11 @@ def merge_panoptic(
     names = classes.tolist()
     first_of_stuff: dict[int, int] = {}
     # Position, in the list of queries, of the segment that each query belongs to.
-    groups = [i if name in things else first_of_stuff.setdefault(name, i) for i, name in enumerate(names)]
-    segment_of = torch.tensor(groups, dtype=torch.int64, device=mask_logits.device)
-    kept = sorted(set(groups))
+    segments_of = [
+        i if name in things else first_of_stuff.setdefault(name, i) for i, name in enumerate(names)
+    ]
+    segment_of = torch.tensor(segments_of, dtype=torch.int64, device=mask_logits.device)
+    kept = sorted(set(segments_of))
     areas: list[int] = []
     ids = mask_logits.new_full(output_size, VOID, dtype=torch.int32)
     if kept:

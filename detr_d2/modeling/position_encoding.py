@@ -21,7 +21,7 @@ class SinePositionEncoding(nn.Module):
         temperature: ratio of the longest to the shortest wave.
     """
 
-    def __init__(self, channels: int, temperature: float = 10000.0):
+    def __init__(self, channels: int, temperature: float):
         super().__init__()
         if channels % 4:
             raise ConfigError(f"sine position encoding needs channels divisible by 4, not {channels}")

@@ -10,17 +10,17 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy
-from .class_loss import ClassLoss, CrossEntropy
+from .class_loss import ClassLoss
 
 
 def detections(
     logits: Tensor,
     boxes: Tensor,
     image_sizes: Sequence[tuple[int, int]],
-    things: Sequence[int] | None = None,
-    score_threshold: float = 0.0,
-    class_loss: ClassLoss = CrossEntropy(),  # noqa: B008 (it cannot change)
-    limit: int = 100,
+    things: Sequence[int] | None,
+    score_threshold: float,
+    class_loss: ClassLoss,
+    limit: int,
 ) -> list[tuple[Instances, Tensor]]:
     """Classes and boxes of the queries: one detection for each, or as the class loss has them.
 
@@ -39,7 +39,7 @@ def detections(
         for each image n instances with ``pred_boxes`` (absolute x0, y0, x1, y1), ``scores`` in [0, 1]
         and ``pred_classes``, as the logits are numbered; and (n,) int64: the queries that they come from.
     """
-    scores, classes, queries = class_loss.detections(logits, limit, things)  # B x n
+    scores, classes, queries = class_loss.candidates(logits, limit, things)  # B x n
     corners = cxcywh_to_xyxy(boxes.float())
     scale = torch.tensor([(w, h, w, h) for h, w in image_sizes], dtype=torch.float32).to(boxes.device)
     corners = corners * scale[:, None]
@@ -63,7 +63,7 @@ def instance_masks(
     padded_size: tuple[int, int],
     image_size: tuple[int, int],
     output_size: tuple[int, int],
-    threshold: float = 0.5,
+    threshold: float,
 ) -> Tensor:
     """The pixels of the original image that belong to each of an image's queries.
 

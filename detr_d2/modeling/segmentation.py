@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from .mask_criterion import MaskCriterion
 
-GROUPS = 8  # of every group normalization
+NORM_GROUPS = 8  # of every group normalization
 
 
 def check_mask_widths(channels: int, heads: int, stages: int) -> None:
@@ -27,12 +27,12 @@ def check_mask_widths(channels: int, heads: int, stages: int) -> None:
         ConfigError: says which of the config's keys to change.
     """
     halvings = 2 ** (stages + 1)  # the narrowest layer has d / halvings channels
-    if channels % (GROUPS * halvings) == 0 and (channels + heads) % GROUPS == 0:
+    if channels % (NORM_GROUPS * halvings) == 0 and (channels + heads) % NORM_GROUPS == 0:
         return
     raise ConfigError(
         f"MODEL.DETR.HIDDEN_DIM is {channels}, but with MODEL.MASK_ON must be divisible by "
-        f"{GROUPS * halvings} (for MODEL.DETR.MASK_FEATURES of {stages} stages) and, together with "
-        f"MODEL.DETR.NHEADS ({heads}), by {GROUPS}: the mask head normalizes in {GROUPS} groups of channels"
+        f"{NORM_GROUPS * halvings} (for MODEL.DETR.MASK_FEATURES of {stages} stages) and, together with "
+        f"MODEL.DETR.NHEADS ({heads}), by {NORM_GROUPS}: the mask head normalizes in groups of channels"
     )
 
 
@@ -85,7 +85,7 @@ class MaskHead(nn.Module):
         channels: d, of the projected features.
         heads: attention maps of each query.
         feature_channels: channels of the finer feature maps by name, from coarse to fine; there may be none.
-        losses: of masks in training; None where the head is not trained.
+        criterion: the loss of masks in training; None where the head is not trained.
 
     Raises:
         ConfigError: the widths cannot be divided into groups.
@@ -101,19 +101,19 @@ class MaskHead(nn.Module):
         channels: int,
         heads: int,
         feature_channels: Mapping[str, int],
-        losses: MaskCriterion | None = None,
+        criterion: MaskCriterion | None = None,
     ):
         super().__init__()
         check_mask_widths(channels, heads, len(feature_channels))
         self.in_features = tuple(feature_channels)
-        self.losses = losses
+        self.criterion = criterion
         self.channels = channels
         self.heads = heads
         halved = [channels // 2**i for i in range(1, len(feature_channels) + 2)]
         widths = [channels + heads, channels + heads, *halved]
         for i, (before, after) in enumerate(itertools.pairwise(widths), start=1):
             setattr(self, f"lay{i}", nn.Conv2d(before, after, 3, padding=1))
-            setattr(self, f"gn{i}", nn.GroupNorm(GROUPS, after))
+            setattr(self, f"gn{i}", nn.GroupNorm(NORM_GROUPS, after))
         self.out_lay = nn.Conv2d(widths[-1], 1, 3, padding=1)
         for i, in_channels in enumerate(feature_channels.values(), start=1):
             setattr(self, f"adapter{i}", nn.Conv2d(in_channels, widths[i + 1], 1))
@@ -145,39 +145,39 @@ class MaskHead(nn.Module):
         """
         if not len(attention):
             return attention.new_zeros(0, *(finer[-1] if finer else projected).shape[-2:])
-        parts = self.image_parts(projected, finer)
+        shared = self.shared_features(projected, finer)
         owner = [image for image, count in enumerate(counts) for _ in range(count)]
         chunk = chunk or len(owner)
         logits = [
-            self.query_masks(parts, attention[i : i + chunk], owner[i : i + chunk])
+            self.query_masks(shared, attention[i : i + chunk], owner[i : i + chunk])
             for i in range(0, len(owner), chunk)
         ]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
-    def image_parts(self, projected: Tensor, finer: Sequence[Tensor]) -> list[Tensor]:
+    def shared_features(self, projected: Tensor, finer: Sequence[Tensor]) -> list[Tensor]:
         """What all queries of an image share, from coarse to fine: (B, ·, h, w), (B, ·, h_1, w_1), ..."""
         first = F.conv2d(projected, self.lay1.weight[:, : self.channels], self.lay1.bias, padding=1)
         return [first, *(getattr(self, f"adapter{i}")(x) for i, x in enumerate(finer, start=1))]
 
-    def query_masks(self, parts: Sequence[Tensor], attention: Tensor, owner: Sequence[int]) -> Tensor:
+    def query_masks(self, shared: Sequence[Tensor], attention: Tensor, owner: Sequence[int]) -> Tensor:
         """The head itself.
 
         Args:
-            parts: of :meth:`image_parts`.
+            shared: of :meth:`shared_features`.
             attention: (q, heads, h, w).
             owner: the image of each query, ascending.
 
         Returns:
             (q, H, W).
         """
-        counts = [owner.count(image) for image in range(len(parts[0]))]
+        counts = [owner.count(image) for image in range(len(shared[0]))]
         attention = attention.contiguous(memory_format=torch.channels_last)  # as the features are: faster
         x = F.conv2d(attention, self.lay1.weight[:, self.channels :], padding=1)
-        x = self.gn1(x.add_(for_each_query(parts[0], counts))).relu_()
+        x = self.gn1(x.add_(for_each_query(shared[0], counts))).relu_()
         x = self.gn2(self.lay2(x)).relu_()
-        for i, part in enumerate(parts[1:], start=3):
-            x = F.interpolate(x, size=part.shape[-2:], mode="nearest")
-            x = getattr(self, f"lay{i}")(x.add_(for_each_query(part, counts)))
+        for i, finer in enumerate(shared[1:], start=3):
+            x = F.interpolate(x, size=finer.shape[-2:], mode="nearest")
+            x = getattr(self, f"lay{i}")(x.add_(for_each_query(finer, counts)))
             x = getattr(self, f"gn{i}")(x).relu_()
         return self.out_lay(x)[:, 0]
 

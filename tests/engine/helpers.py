@@ -18,6 +18,7 @@ import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
 from detectron2.config import CfgNode
 
 from detr_d2.data import register_configured
+from detr_d2.engine import DetrTrainer
 
 from ..conftest import make_mask_config, make_tiny_config
 
@@ -131,3 +132,22 @@ def tiny_batches(size: int, seed: int = 0) -> Iterator[list[dict[str, Any]]]:
             batch.append({"image": torch.randn(4, generator=generator), "file_name": f"images/{number}.png"})
             number += 1
         yield batch
+
+
+def check_training_and_resume(cfg: CfgNode) -> None:
+    """Train, evaluate and, from the checkpoint in the middle, end with the same bits once more."""
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.SOLVER.CHECKPOINT_PERIOD = 4, (), 2
+    final = {}
+    for resumed in (False, True):
+        trainer = DetrTrainer(cfg)
+        if resumed:
+            (Path(cfg.OUTPUT_DIR) / "last_checkpoint").write_text("model_0000001.pth")
+        trainer.resume_or_load(resume=resumed)
+        assert trainer.start_iter == (2 if resumed else 0)
+        trainer.train()
+        final[resumed] = trainer.model.state_dict()
+        results = DetrTrainer.test(cfg, trainer.model)
+        assert {"AP", "AP50"} <= set(results["bbox"])
+    assert final[False].keys() == final[True].keys()
+    for name, value in final[False].items():
+        assert torch.equal(final[True][name], value), name

@@ -47,7 +47,6 @@ from ..conftest import make_mask_config, make_mask_input, make_tiny_config
         ("MODEL.DETR.TEST.INSTANCE_ON", False, "TEST.INSTANCE_ON is False, .*would give nothing"),
         ("MODEL.DETR.TEST.PANOPTIC_ON", True, "MODEL.MASK_ON is False, .*where MODEL.DETR.TEST.PANOPTIC_ON"),
         ("MODEL.PIXEL_STD", [1.0], "MODEL.PIXEL_STD"),
-        ("INPUT.FORMAT", "L", "INPUT.FORMAT is 'L'"),
     ],
 )
 def test_values_that_cannot_be_built_are_refused_with_the_keys_name(
@@ -150,7 +149,7 @@ def test_every_mask_key_reaches_the_part_that_it_names() -> None:
     assert model.mask_head.in_features == ("res2",)
     assert model.mask_head.adapter1.in_channels == 8
     assert model.bbox_attention.heads == 8
-    criterion = model.mask_head.losses
+    criterion = model.mask_head.criterion
     assert (criterion.mask_weight, criterion.dice_weight, criterion.on_padding) == (1.5, 2.5, True)
     assert criterion.num_queries == 10
     assert model.frozen
@@ -163,6 +162,8 @@ def test_every_mask_key_reaches_the_part_that_it_names() -> None:
         panoptic_score_threshold=0.3,
         panoptic_min_area=5,
         mask_chunk=6,
+        class_loss=CrossEntropy(0.1),
+        limit=100,
     )
 
 

@@ -13,27 +13,23 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from detr_d2.modeling import (
-    CrossEntropy,
     HungarianMatcher,
-    Inference,
     LossWeights,
     Prediction,
     SetCriterion,
-    SigmoidFocal,
     Supervision,
 )
 from detr_d2.modeling.class_loss import NO_LABEL
 from detr_d2.modeling.inference import Sizes
 from detr_d2.modeling.metrics import detection_metrics
 from detr_d2.modeling.panoptic import panoptic_queries
-from detr_d2.modeling.postprocessing import detections
 
 from ..conftest import make_input, make_mask_config, make_mask_input
 from .oracles import random_predictions, random_targets
+from .recipe import CROSS_ENTROPY, FOCAL, found, make_inference
 from .test_matcher import pairs_of
 
 CLASSES, QUERIES = 4, 6
-FOCAL = SigmoidFocal()
 
 
 def focal_of(probability: float, wanted: bool) -> float:
@@ -50,7 +46,7 @@ def test_focal_loss_is_torchvisions() -> None:
     torch.testing.assert_close(FOCAL.loss(logits, labels), expected)
 
 
-@pytest.mark.parametrize(("kind", "width"), [(FOCAL, CLASSES), (CrossEntropy(0.1), CLASSES + 1)])
+@pytest.mark.parametrize(("kind", "width"), [(FOCAL, CLASSES), (CROSS_ENTROPY, CLASSES + 1)])
 def test_what_has_no_label_takes_no_part(kind: Any, width: int) -> None:
     logits = torch.randn(1, QUERIES, width, requires_grad=True)
     labels = torch.tensor([[0, NO_LABEL, CLASSES, 2, NO_LABEL, 1]])
@@ -92,7 +88,8 @@ def test_focal_losses_are_divided_by_the_number_of_objects(counts: tuple[int, ..
     logits, boxes = random_predictions(2, len(counts), QUERIES, CLASSES - 1)
     targets = random_targets(counts, CLASSES)
     matcher = HungarianMatcher(2, 5, 2, FOCAL)
-    criterion = SetCriterion(CLASSES, QUERIES, matcher, LossWeights(2.0, 5.0, 2.0), FOCAL)
+    weights = LossWeights(2.0, 5.0, 2.0)
+    criterion = SetCriterion(CLASSES, QUERIES, matcher, weights, FOCAL, False, True, 0)
     prediction = Prediction(logits, boxes, Supervision(per_object=per_object))
     losses, matches = criterion([prediction], targets)
     for layer, suffix in enumerate(("_0", "")):
@@ -112,31 +109,31 @@ def test_inference_gives_the_best_of_all_classes_of_all_queries() -> None:
     logits, boxes = torch.randn(2, QUERIES, CLASSES), torch.rand(2, QUERIES, 4)
     sizes = [(10, 10), (20, 30)]
     for limit in (5, 1000):
-        results = detections(logits, boxes, sizes, None, 0.0, FOCAL, limit)
-        for image, (found, queries) in enumerate(results):
+        results = found(logits, boxes, sizes, None, 0.0, FOCAL, limit)
+        for image, (result, queries) in enumerate(results):
             ranked = sorted(
                 ((float(logits[image, q, c]), q, c) for q in range(QUERIES) for c in range(CLASSES)),
                 reverse=True,
             )[:limit]
             assert queries.tolist() == [q for _, q, _ in ranked]
-            assert found.pred_classes.tolist() == [c for _, _, c in ranked]
+            assert result.pred_classes.tolist() == [c for _, _, c in ranked]
             wanted = [1 / (1 + math.exp(-logit)) for logit, _, _ in ranked]
-            assert found.scores.tolist() == pytest.approx(wanted, rel=1e-5)
-            centers = found.pred_boxes.get_centers() / torch.tensor(sizes[image][::-1])
+            assert result.scores.tolist() == pytest.approx(wanted, rel=1e-5)
+            centers = result.pred_boxes.get_centers() / torch.tensor(sizes[image][::-1])
             torch.testing.assert_close(centers, boxes[image, queries, :2])
 
 
 def test_of_things_there_are_as_many_as_asked_for() -> None:
     logits = torch.randn(1, QUERIES, CLASSES)
     logits[..., 2] += 20  # stuff
-    ((found, queries),) = detections(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [0, 3], 0.0, FOCAL, 9)
+    ((result, queries),) = found(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [0, 3], 0.0, FOCAL, 9)
     flat = logits[0][:, [0, 3]].flatten().sort(descending=True)
-    assert found.pred_classes.tolist() == [(0, 3)[i % 2] for i in flat.indices[:9].tolist()]
+    assert result.pred_classes.tolist() == [(0, 3)[i % 2] for i in flat.indices[:9].tolist()]
     assert queries.tolist() == [i // 2 for i in flat.indices[:9].tolist()]
-    ((found, _),) = detections(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [0, 3], 0.0, FOCAL, 99)
-    assert len(found) == 2 * QUERIES
-    ((found, _),) = detections(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [], 0.0, FOCAL, 99)
-    assert len(found) == 0
+    ((result, _),) = found(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [0, 3], 0.0, FOCAL, 99)
+    assert len(result) == 2 * QUERIES
+    ((result, _),) = found(logits, torch.rand(1, QUERIES, 4), [(8, 8)], [], 0.0, FOCAL, 99)
+    assert len(result) == 0
 
 
 def test_sigmoid_scores_decide_who_takes_part_in_panoptic_segmentation() -> None:
@@ -176,19 +173,19 @@ def test_masks_go_with_their_detections_where_a_query_gives_several() -> None:
     model = build_model(cfg).eval()
     with torch.no_grad():
         (result,) = model([make_mask_input(64, 64, 0)])
-    found = result["instances"]
-    assert len(found) == 30
-    assert len(found.pred_masks) == 30
-    centers = found.pred_boxes.tensor  # equal boxes are those of one query
+    instances = result["instances"]
+    assert len(instances) == 30
+    assert len(instances.pred_masks) == 30
+    centers = instances.pred_boxes.tensor  # equal boxes are those of one query
     for i in range(30):
         for j in range(30):
             if torch.equal(centers[i], centers[j]):
-                assert torch.equal(found.pred_masks[i], found.pred_masks[j])
+                assert torch.equal(instances.pred_masks[i], instances.pred_masks[j])
 
 
 def test_masks_are_those_of_the_queries_in_the_order_of_the_scores() -> None:
     logits = torch.tensor([[[-2.0, -3.0], [2.0, 1.0], [0.0, 3.0]]])
-    inference = Inference(class_loss=FOCAL, limit=4)
+    inference = make_inference(class_loss=FOCAL, limit=4)
     asked: list[list[int]] = []
 
     def predict_masks(queries: Any, chunk: int | None) -> list[torch.Tensor]:

@@ -15,10 +15,11 @@ from detectron2.utils.visualizer import Visualizer
 from torch import Tensor, nn
 
 from detr_d2.modeling import Decoded, Memory, Queries
-from detr_d2.modeling.inference import Inference, Sizes
+from detr_d2.modeling.inference import Sizes
 from detr_d2.modeling.panoptic import panoptic_queries
 
 from ..conftest import make_mask_input
+from .recipe import CROSS_ENTROPY, make_inference
 from .steps import masks_of, steps
 
 # Classes 0 and 2 are things, 1 is stuff.
@@ -178,7 +179,9 @@ def test_each_result_can_be_had_alone(config: CfgNode, only: str) -> None:
         assert torch.equal(results[0][name][0], both[0][name][0])
         with torch.no_grad():
             logits, _ = model.predict(steps(model, batch).decoded.hidden[-1])
-        assert [q.tolist() for q in asked] == [panoptic_queries(x, 0.6).tolist() for x in logits]
+        assert [q.tolist() for q in asked] == [
+            panoptic_queries(x, 0.6, CROSS_ENTROPY).tolist() for x in logits
+        ]
     else:
         assert torch.equal(results[1][name].pred_masks, both[1][name].pred_masks)
 
@@ -197,7 +200,7 @@ def test_with_nothing_to_show_the_result_is_empty_but_complete(config: CfgNode) 
 
 def test_without_masks_there_are_instances_alone() -> None:
     logits, boxes = torch.randn(1, 4, 4), torch.rand(1, 4, 4)
-    (result,) = Inference(things=(0, 2))(logits, boxes, Sizes((9, 9), [(9, 9)], [(9, 9)]))
+    (result,) = make_inference(things=(0, 2))(logits, boxes, Sizes((9, 9), [(9, 9)], [(9, 9)]))
     assert set(result) == {"instances"}
     assert not result["instances"].has("pred_masks")
     assert set(result["instances"].pred_classes.tolist()) <= {0, 2}
@@ -211,7 +214,7 @@ def test_detectron2s_visualizer_names_instances_right_where_stuff_comes_first(
     logits[0, 0, 1] = logits[0, 1, 3] = logits[0, 2, 0] = 9.0  # a cat, a dog and sky
     boxes = torch.tensor([[[0.5, 0.5, 0.4, 0.4]] * 3])
     sizes = Sizes((40, 40), [(40, 40)], [(40, 40)])
-    (result,) = Inference(things=[1, 3])(logits, boxes, sizes)
+    (result,) = make_inference(things=[1, 3])(logits, boxes, sizes)
     shown = []
     monkeypatch.setattr(Visualizer, "overlay_instances", lambda self, *, labels, **_: shown.extend(labels))
     metadata = Metadata(thing_classes=names, stuff_classes=names)

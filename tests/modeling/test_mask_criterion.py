@@ -87,7 +87,7 @@ def test_without_any_object_the_losses_are_zeros_that_depend_on_a_mask() -> None
     nothing = (torch.zeros(0, *PADDED, dtype=torch.bool),) * 2
     targets = Targets(torch.zeros(2, 0).long(), torch.zeros(2, 0, 4), (0, 0), nothing)
     matches = Matches(torch.zeros(0).long(), torch.zeros(1, 0).long(), torch.zeros(1, 0).long())
-    losses = MaskCriterion(QUERIES, 1.0, 1.0)(
+    losses = MaskCriterion(QUERIES, 1.0, 1.0, on_padding=False)(
         chosen_from(logits), matches, targets, PADDED, torch.tensor(1.0)
     )
     assert {name: value.item() for name, value in losses.items()} == {"loss_mask": 0, "loss_dice": 0}
@@ -99,7 +99,7 @@ def test_losses_of_bfloat16_masks_are_float32() -> None:
     counts = (2, 1)
     logits = torch.randn(2, QUERIES, 3, 4, dtype=torch.bfloat16)
     targets, matches = make_targets(counts), random_matches(counts)
-    criterion = MaskCriterion(QUERIES, 1.0, 1.0)
+    criterion = MaskCriterion(QUERIES, 1.0, 1.0, on_padding=False)
     expected = criterion(chosen_from(logits.float()), matches, targets, PADDED, torch.tensor(3.0))
     with torch.autocast("cpu", torch.bfloat16):
         losses = criterion(chosen_from(logits), matches, targets, PADDED, torch.tensor(3.0))
@@ -116,7 +116,7 @@ def test_full_size_masks_are_not_kept_for_the_backward_pass() -> None:
     assert targets.masks is not None
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
-        losses = MaskCriterion(QUERIES, 1.0, 1.0)(
+        losses = MaskCriterion(QUERIES, 1.0, 1.0, on_padding=False)(
             chosen_from(logits), matches, targets, PADDED, torch.tensor(6.0)
         )
     assert not [x.shape for x in kept if x.is_floating_point() and x.shape[-2:] == PADDED]

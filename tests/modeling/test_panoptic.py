@@ -11,6 +11,7 @@ from torch import Tensor
 from detr_d2.modeling.panoptic import merge_panoptic, nearest_positions, panoptic_queries
 
 from .mask_oracles import FloatArray, bilinear
+from .recipe import CROSS_ENTROPY
 
 THINGS = {0, 2}
 
@@ -59,11 +60,11 @@ def random_case(seed: int) -> tuple[Tensor, Tensor]:
     return classes, logits + torch.randn(number, 1, 1, generator=generator) * 1.5
 
 
-def merge(masks: Tensor, classes: list[int], **options: int) -> tuple[list[list[int]], list[dict]]:
+def merge(masks: Tensor, classes: list[int], min_area: int = 4) -> tuple[list[list[int]], list[dict]]:
     """Merge masks that have the image's size already."""
     size = (int(masks.shape[1]), int(masks.shape[2]))
     scores = torch.linspace(0.9, 0.99, len(classes))
-    ids, info = merge_panoptic(scores, torch.tensor(classes), masks, size, size, size, THINGS, **options)
+    ids, info = merge_panoptic(scores, torch.tensor(classes), masks, size, size, size, THINGS, min_area)
     assert ids.dtype == torch.int32
     return ids.tolist(), info
 
@@ -160,7 +161,9 @@ def test_segments_of_exactly_the_smallest_area_are_dropped() -> None:
 
 def test_nothing_kept_is_void() -> None:
     empty = torch.zeros(0)
-    ids, info = merge_panoptic(empty, empty.long(), torch.zeros(0, 3, 4), (12, 16), (10, 16), (7, 5), THINGS)
+    ids, info = merge_panoptic(
+        empty, empty.long(), torch.zeros(0, 3, 4), (12, 16), (10, 16), (7, 5), THINGS, 4
+    )
     assert ids.shape == (7, 5)
     assert ids.dtype == torch.int32
     assert not ids.any()
@@ -194,8 +197,8 @@ def test_queries_of_no_object_and_of_low_scores_take_no_part() -> None:
     probabilities = torch.tensor(
         [[0.90, 0.05, 0.05], [0.05, 0.05, 0.90], [0.80, 0.15, 0.05], [0.02, 0.96, 0.02]]
     )
-    assert panoptic_queries(probabilities.log(), 0.85).tolist() == [0, 3]
-    assert panoptic_queries(probabilities.log(), 0.97).tolist() == []
+    assert panoptic_queries(probabilities.log(), 0.85, CROSS_ENTROPY).tolist() == [0, 3]
+    assert panoptic_queries(probabilities.log(), 0.97, CROSS_ENTROPY).tolist() == []
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -211,7 +214,7 @@ def test_ids_of_logits_in_half_precision_are_those_of_the_same_numbers_in_float3
     masks = torch.randn(5, 4, 6).bfloat16()
     arguments = (torch.rand(5), torch.tensor([0, 1, 1, 2, 3]))
     sizes = ((16, 24), (15, 20), (30, 40))
-    half = merge_panoptic(*arguments, masks, *sizes, THINGS)
-    full = merge_panoptic(*arguments, masks.float(), *sizes, THINGS)
+    half = merge_panoptic(*arguments, masks, *sizes, THINGS, 4)
+    full = merge_panoptic(*arguments, masks.float(), *sizes, THINGS, 4)
     assert torch.equal(half[0], full[0])
     assert half[1] == full[1]

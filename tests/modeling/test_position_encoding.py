@@ -7,7 +7,7 @@ from detr_d2.modeling.position_encoding import LearnedPositionEncoding, SinePosi
 
 
 def test_sine_of_a_two_by_three_map_is_the_hand_computed_one() -> None:
-    encoding = SinePositionEncoding(8)(torch.zeros(1, 2, 3, dtype=torch.bool))
+    encoding = SinePositionEncoding(8, 10000.0)(torch.zeros(1, 2, 3, dtype=torch.bool))
     # Cell (row 0, column 1): y = 1 of 2, x = 2 of 3, both scaled to 2π at the end; 4 channels each,
     # frequencies 1 and 10000^(-2/4) = 1/100.
     y = 1 / (2 + 1e-6) * 2 * math.pi
@@ -22,13 +22,13 @@ def test_sine_counts_valid_cells_only() -> None:
     mask = torch.zeros(1, 4, 5, dtype=torch.bool)
     mask[:, 3:] = True
     mask[:, :, 2:] = True
-    whole = SinePositionEncoding(16)(torch.zeros(1, 3, 2, dtype=torch.bool))
-    torch.testing.assert_close(SinePositionEncoding(16)(mask)[:, :, :3, :2], whole)
+    whole = SinePositionEncoding(16, 10000.0)(torch.zeros(1, 3, 2, dtype=torch.bool))
+    torch.testing.assert_close(SinePositionEncoding(16, 10000.0)(mask)[:, :, :3, :2], whole)
 
 
 def test_sine_refuses_channels_that_do_not_split_into_waves() -> None:
     with pytest.raises(ValueError, match="divisible by 4, not 6"):
-        SinePositionEncoding(6)
+        SinePositionEncoding(6, 10000.0)
 
 
 def test_learned_has_the_column_first_and_the_row_second() -> None:

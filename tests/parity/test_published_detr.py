@@ -15,9 +15,10 @@ from benchmarks.published_detr import (
     import_published,
 )
 from detr_d2 import add_detr_config
-from detr_d2.modeling import CrossEntropy, HungarianMatcher, LossWeights, Prediction, SetCriterion
+from detr_d2.modeling import LossWeights, Prediction, SetCriterion
 
 from ..modeling.oracles import random_predictions, random_targets
+from ..modeling.recipe import CROSS_ENTROPY, make_matcher
 from ..modeling.steps import match, steps
 from ..modeling.test_matcher import pairs_of
 from .published import FOLDER, build_detector, our_name, requires_published_detr
@@ -65,9 +66,9 @@ def test_logits_and_boxes(dilation: bool, sizes: list[tuple[int, int]]) -> None:
 def test_losses(counts: tuple[int, ...]) -> None:
     logits, boxes = random_predictions(6, len(counts), 100, 80)
     targets = random_targets(counts, 80)
-    ours, _ = SetCriterion(80, 100, HungarianMatcher(1, 5, 2), LossWeights(1.0, 1.0, 1.0), CrossEntropy(0.1))(
-        [Prediction(logits, boxes)], targets
-    )
+    weights = LossWeights(1.0, 1.0, 1.0)
+    criterion = SetCriterion(80, 100, make_matcher(), weights, CROSS_ENTROPY, False, True, 0)
+    ours, _ = criterion([Prediction(logits, boxes)], targets)
     expected = build_published_criterion(FOLDER, 80)(
         as_published_outputs(logits, boxes), as_published_targets(targets)
     )
@@ -83,7 +84,7 @@ def test_assignments_of_200_random_batches() -> None:
     published = import_published(FOLDER, "models.matcher").HungarianMatcher(
         cost_class=1, cost_bbox=5, cost_giou=2
     )
-    matcher = HungarianMatcher(1, 5, 2)
+    matcher = make_matcher()
     generator = torch.Generator().manual_seed(0)
     identical = equal_cost = 0
     for _ in range(200):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.published_detr import distinguish_queries
-from detr_d2.modeling.inference import Inference
 
+from ..modeling.recipe import make_inference
 from .published import build_panoptic
 from .published_panoptic import (
     CLASSES,
@@ -51,7 +51,7 @@ def test_whole_models_of_the_same_weights_show_the_same(dilation: bool, sizes: S
     pixels = [normalized(image.double()) for image in images]
     distinguish_queries(published, pixels, random_logits(len(sizes), 24, duplicates=padded))
     ours = build_ours(published, dilation).double()
-    ours.inference = Inference(panoptic_on=True, things=THINGS)
+    ours.inference = make_inference(panoptic_on=True, things=THINGS)
     with torch.no_grad():
         outputs = published(pixels)
         answers = ours(

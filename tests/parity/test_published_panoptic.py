@@ -12,6 +12,7 @@ from torch import Tensor
 from detr_d2.modeling.panoptic import merge_panoptic, panoptic_queries
 from detr_d2.modeling.postprocessing import instance_masks
 
+from ..modeling.recipe import CROSS_ENTROPY
 from .published_panoptic import (
     CLASSES,
     MENDED,
@@ -47,9 +48,9 @@ def our_panoptic(outputs: dict[str, Tensor], images: Sizes, results: Sizes) -> P
     for logits, masks, image, result in zip(
         outputs["pred_logits"], outputs["pred_masks"], images, results, strict=True
     ):
-        queries = panoptic_queries(logits, 0.85)
+        queries = panoptic_queries(logits, 0.85, CROSS_ENTROPY)
         scores, classes = logits[queries].softmax(-1).max(-1)
-        ids, info = merge_panoptic(scores, classes, masks[queries], padded, image, result, THINGS)
+        ids, info = merge_panoptic(scores, classes, masks[queries], padded, image, result, THINGS, 4)
         answers.append((ids.numpy(), [(s["category_id"], s["area"]) for s in info]))
     return answers
 
@@ -130,7 +131,7 @@ def test_instance_masks_are_the_published_ones(seed: int, tmp_path: Path) -> Non
     answers: list[dict[str, Any]] = [{}, {}]
     load_published(tmp_path).PostProcessSegm()(answers, outputs, torch.tensor(results), torch.tensor(images))
     for i, answer in enumerate(answers):
-        masks = instance_masks(outputs["pred_masks"][i], (100, 134), images[i], results[i])
+        masks = instance_masks(outputs["pred_masks"][i], (100, 134), images[i], results[i], 0.5)
         differing = masks != answer["masks"][:, 0].bool()
         assert not differing.any()
         assert 0.2 < masks.float().mean() < 0.8

@@ -12,7 +12,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
-from ...errors import EXIT_STATUS, ConfigError, DataError, UserError
+from ...detectron2_keys import detections_limit
+from ...errors import EXIT_STATUS, DataError, UserError
 from ..image_file import MAX_PIXELS
 from ..json_file import read_json, without_garbage_collection
 from ..records import Records, annotation_file, check_name, load_records, missing_annotations
@@ -65,18 +66,6 @@ class Needs:
             or cfg.INPUT.DATASET_MAPPER_NAME == "DetrPanopticDatasetMapper",
             max_pixels=cfg.INPUT.MAX_IMAGE_PIXELS,
         )
-
-
-def detections_limit(cfg: CfgNode) -> int:
-    """TEST.DETECTIONS_PER_IMAGE.
-
-    Raises:
-        ConfigError: it is not positive.
-    """
-    limit: int = cfg.TEST.DETECTIONS_PER_IMAGE
-    if limit < 1:
-        raise ConfigError(f"TEST.DETECTIONS_PER_IMAGE is {limit}, but must be at least 1")
-    return limit
 
 
 # What was looked at: a stamp of what it was then, and the report, None where another process looked.

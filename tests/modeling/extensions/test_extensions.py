@@ -10,11 +10,10 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from detr_d2.data import register_configured
-from detr_d2.engine import DetrTrainer
 from detr_d2.modeling import AUXILIARIES, DECODERS
 
 from ...conftest import make_input
-from ...engine.helpers import write_dataset
+from ...engine.helpers import check_training_and_resume, write_dataset
 from ..steps import steps
 from .anchors import AnchorDecoder
 from .noise import Noise
@@ -67,21 +66,7 @@ def test_it_trains_is_evaluated_saved_and_resumed_to_the_same_bits(
 ) -> None:
     cfg = choose(write_dataset(tmp_path), decoder, auxiliary)
     register_configured(cfg)
-    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.SOLVER.CHECKPOINT_PERIOD = 4, (), 2
-    final = {}
-    for resumed in (False, True):
-        trainer = DetrTrainer(cfg)
-        if resumed:  # from the checkpoint in the middle
-            (Path(cfg.OUTPUT_DIR) / "last_checkpoint").write_text("model_0000001.pth")
-        trainer.resume_or_load(resume=resumed)
-        assert trainer.start_iter == (2 if resumed else 0)
-        trainer.train()
-        final[resumed] = trainer.model.state_dict()
-        results = DetrTrainer.test(cfg, trainer.model)
-        assert {"AP", "AP50"} <= set(results["bbox"])
-    assert final[False].keys() == final[True].keys()
-    for name, value in final[False].items():
-        assert torch.equal(final[True][name], value), name
+    check_training_and_resume(cfg)
 
 
 @pytest.mark.parametrize("decoder", ["detr", "points"])
