@@ -14,7 +14,7 @@ from detectron2.utils.file_io import PathManager
 from fvcore.common.config import BASE_KEY
 
 from .config import add_detr_config
-from .detectron2_keys import refuse_unsupported_keys
+from .detectron2_keys import leaves, refuse_unsupported_keys
 from .errors import ConfigError, MissingFileError, named
 from .paths import config_names, configs_folder
 
@@ -40,15 +40,15 @@ def read_config(config_file: str = "", opts: Sequence[str] = ()) -> CfgNode:
     add_detr_config(cfg)
     if config_file:
         config_file = find_config(config_file)
-        _check_yaml(config_file, "--config-file", cfg, ())
-        with named(config_file, _UNFIT, ConfigError):
+        keys = _check_yaml(config_file, "--config-file", cfg, ())
+        with _merging(config_file, keys, cfg):
             cfg.merge_from_file(config_file, allow_unsafe=False)
     flag = next((word for word in opts if word.startswith("--")), None)
     if flag is not None:
         raise ConfigError(
             f"command line: {flag} stands after KEY VALUE pairs: put it before the first of them"
         )
-    with named("command line", _UNFIT, ConfigError):
+    with _merging("command line", opts[::2], cfg):
         cfg.merge_from_list(list(opts))
     refuse_unsupported_keys(cfg)
     return cfg
@@ -73,7 +73,22 @@ def find_config(config_file: str) -> str:
     raise MissingFileError(f"--config-file {config_file} does not exist{hint}")
 
 
-def _check_yaml(file: str, what: str, defaults: CfgNode, inner: tuple[str, ...]) -> None:
+@contextmanager
+def _merging(what: str, keys: Sequence[str], cfg: CfgNode) -> Iterator[None]:
+    """Say of ``what`` it was that yacs refuses a key or value, with the keys that are like unknown ones."""
+    known = [key for key, _ in leaves(cfg)]
+    try:
+        with named(what, _UNFIT, ConfigError):
+            yield
+    except ConfigError as error:
+        unknown = (key for key in keys if key not in known)
+        near = [like for key in unknown for like in difflib.get_close_matches(key, known, n=2, cutoff=0.75)]
+        if not near:
+            raise
+        raise ConfigError(f"{error}; did you mean {' or '.join(near)}?") from error
+
+
+def _check_yaml(file: str, what: str, defaults: CfgNode, inner: tuple[str, ...]) -> list[str]:
     """Refuse a file that is not there, or is no plain YAML of keys, and likewise those that it builds on.
 
     Args:
@@ -81,6 +96,9 @@ def _check_yaml(file: str, what: str, defaults: CfgNode, inner: tuple[str, ...])
         what: how it was named.
         defaults: have all sections.
         inner: files that build on it.
+
+    Returns:
+        The keys of all of them.
     """
     if file in inner:
         raise ConfigError(f"{file}: {BASE_KEY} leads back to the file itself, by {' <- '.join(inner)}")
@@ -94,14 +112,16 @@ def _check_yaml(file: str, what: str, defaults: CfgNode, inner: tuple[str, ...])
         kind = kinds.get(type(content), f"a {type(content).__name__}")
         raise ConfigError(f"{file} holds no keys with values, but {kind}")
     _check_sections(content, defaults, file)
-    bases = content.get(BASE_KEY, [])
+    bases = content.pop(BASE_KEY, [])
+    keys = [key for key, _ in leaves(content)]
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str):
             raise ConfigError(f"{file}: {BASE_KEY} is {base!r}, but must be the name of a file")
         path = os.path.expanduser(base)
         if not path.startswith(("/", "https://", "http://")):
             path = os.path.join(os.path.dirname(file), path)
-        _check_yaml(path, f"{file}: {BASE_KEY}", defaults, (*inner, file))
+        keys += _check_yaml(path, f"{file}: {BASE_KEY}", defaults, (*inner, file))
+    return keys
 
 
 def _check_sections(content: dict[str, Any], defaults: CfgNode, file: str, prefix: str = "") -> None:

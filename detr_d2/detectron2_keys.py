@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
@@ -96,7 +97,7 @@ def detections_limit(cfg: CfgNode) -> int:
 def _changed(cfg: CfgNode) -> Iterator[tuple[str, object]]:
     """Keys of the model's own kind whose values are not Detectron2's defaults, with their values."""
     is_detr = cfg.MODEL.META_ARCHITECTURE == "Detr"
-    for key, default in _leaves(get_cfg()):
+    for key, default in leaves(get_cfg()):
         node: object = cfg
         for name in key.split("."):
             node = node.get(name, default) if isinstance(node, CfgNode) else default
@@ -105,9 +106,10 @@ def _changed(cfg: CfgNode) -> Iterator[tuple[str, object]]:
             yield key, node
 
 
-def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, object]]:
+def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The keys of a config, or of a YAML file's content, with their values."""
     for name, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _leaves(value, f"{prefix}{name}.")
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -121,6 +121,27 @@ def test_what_is_wrong_on_the_command_line_is_said_in_one_line(opts: list[str], 
     assert said in refused("", opts)
 
 
+@pytest.mark.parametrize(
+    ("key", "like"),
+    [
+        ("MODEL.DETR.QUERY_GROUPS", "MODEL.DETR.GROUPS.NUM"),
+        ("MODEL.DETR.ENCODER_LOSS_WEIGHT", "MODEL.DETR.ENCODER.LOSS_WEIGHT"),
+        ("SOLVER.BASELR", "SOLVER.BASE_LR"),
+    ],
+)
+def test_a_key_that_is_not_there_is_named_with_like_ones(tmp_path: Path, key: str, like: str) -> None:
+    section, _, name = key.rpartition(".")
+    nested = f"{name}: 1"
+    for outer in reversed(section.split(".")):
+        nested = f"{outer}: {{{nested}}}"
+    (tmp_path / "base.yaml").write_text(nested)
+    (tmp_path / "x.yaml").write_text("_BASE_: base.yaml\nSEED: 1\n")
+    for text in (refused("", [key, "1"]), refused(str(tmp_path / "x.yaml"))):
+        assert key in text
+        assert like in text
+    assert refused("", ["SOLVER.MAX_ITER", "many"]).count("SOLVER.") == 1  # it is there: no other one is
+
+
 def test_the_zoo_reads_its_configs_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = tmp_path / "evil.yaml"
     evil.write_text(f"OUTPUT_DIR: !!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n")
