@@ -29,6 +29,7 @@ from .engine.setup import check_device, make_ready
 from .errors import UserError
 from .modeling.build import check_mask_config
 from .modeling.class_loss import CLASS_LOSSES
+from .modeling.fast import FastInference
 from .visualization import Picture, draw_result
 
 
@@ -153,7 +154,7 @@ class ImagePredictor:
                 check_mask_config(cfg)  # says what is missing
             asked = {"instances_on": test.INSTANCE_ON, "panoptic_on": True, "things": metadata["things"]}
             self.model.inference = replace(self.model.inference, **asked)
-        self.model.eval()
+        self._detect = FastInference(self.model.eval())
         self.class_names: list[str] = list(metadata.get("thing_classes", ()))
         self.stuff_names: list[str] = list(metadata.get("stuff_classes", ()))
         self._mapper = build_mapper(cfg, is_train=False)
@@ -161,7 +162,7 @@ class ImagePredictor:
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         with torch.inference_mode():
-            result: dict[str, Any] = self.model([self._mapper(dict(record))])[0]
+            result: dict[str, Any] = self._detect([self._mapper(dict(record))])[0]
         if "instances" in result:
             result["instances"] = result["instances"].to("cpu")
         if "panoptic_seg" in result:

@@ -15,6 +15,7 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluator
 
 from detr_d2.engine import DetrTrainer
+from detr_d2.modeling.fast import FastInference
 
 
 class Scripted(DatasetEvaluator):
@@ -211,3 +212,23 @@ def test_precise_batch_norm_is_refused(training_config: CfgNode) -> None:
     training_config.TEST.PRECISE_BN.ENABLED = True
     with pytest.raises(ValueError, match=r"TEST\.PRECISE_BN"):
         ScriptedTrainer(training_config)
+
+
+def test_evaluation_takes_the_fast_path_with_the_same_results(
+    training_config: CfgNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training_config.MODEL.RESNETS.NORM = "FrozenBN"
+    model = DetrTrainer.build_model(training_config)
+    called: list[object] = []
+
+    class Spied(FastInference):
+        def __call__(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            called.append(self)
+            return super().__call__(batched_inputs)
+
+    monkeypatch.setattr("detr_d2.engine.trainer.FastInference", Spied)
+    fast = DetrTrainer.test(training_config, model)
+    assert len(called) == 11
+    monkeypatch.setattr("detr_d2.engine.trainer.FastInference", lambda model: model)
+    for name, value in DetrTrainer.test(training_config, model)["bbox"].items():
+        assert fast["bbox"][name] == pytest.approx(value, abs=1e-3, nan_ok=True)
