@@ -9,12 +9,12 @@ import pytest
 from detectron2.data.datasets import load_coco_json
 from PIL import Image
 
-from benchmarks import criterion, masks, panoptic_quality, preflight
+from benchmarks import criterion, inference, masks, panoptic_quality, preflight
 from benchmarks.clones import import_from_clone
 from detr_d2.errors import MissingFileError
 
 
-@pytest.mark.parametrize("benchmark", [criterion, masks])
+@pytest.mark.parametrize("benchmark", [criterion, inference, masks])
 def test_a_folder_that_is_no_clone_is_named(
     benchmark: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
