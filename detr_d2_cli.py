@@ -21,6 +21,7 @@ COMMANDS = {
     "shapes": ("generate_shapes", "generate the sample data set"),
     "draw": ("draw_predictions", "draw ground truth beside a model's predictions"),
     "plot": ("plot_training", "draw the curves of a training"),
+    "compare": ("compare", "compare trainings, as curves and in a table"),
     "complexity": ("model_complexity", "count a model's parameters and multiply-adds"),
     "panoptic-threshold": (
         "choose_panoptic_threshold",

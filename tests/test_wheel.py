@@ -156,6 +156,7 @@ predict --config-file Shapes-Detection/detr_tiny.yaml --weights out/model_final.
  --input 'datasets/shapes/val/*.jpg' --output found --confidence 0
 draw --config-file Shapes-Detection/detr_tiny.yaml --weights out/model_final.pth --output drawn.png
 plot out --output curves.png
+compare out out/metrics.json --output comparison.png
 convert out/model_final.pth huggingface.pth --to huggingface
 complexity --config-file Shapes-Detection/detr_tiny.yaml --size 128 128
 panoptic-to-detection --panoptic-json datasets/shapes/annotations/panoptic_val.json \
@@ -169,7 +170,14 @@ def test_the_wheel_alone_does_all_from_an_empty_folder(python: Path, tmp_path: P
     output = run([python, "-c", RUN_LINES], tmp_path, LINES)
     assert Path(output.splitlines()[-1]).is_relative_to(python.parents[1])
     assert "detr://detr_R_50" in output
-    for file in ("out/model_final.pth", "huggingface.pth", "drawn.png", "curves.png", "boxes.json"):
+    for file in (
+        "out/model_final.pth",
+        "huggingface.pth",
+        "drawn.png",
+        "curves.png",
+        "comparison.png",
+        "boxes.json",
+    ):
         assert (tmp_path / file).is_file()
     assert len(list((tmp_path / "found").glob("*.jpg"))) == 4
     # The evaluation of the file is that of the training's end.

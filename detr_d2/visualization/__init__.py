@@ -1,12 +1,14 @@
-"""Pictures: predictions beside ground truth, and the curves of a training run."""
+"""Pictures: predictions beside ground truth, and the curves of one training run or several."""
 
 from .colors import class_colors, instance_color
+from .comparison import TIME_NOTE, comparison_table, draw_comparison
 from .curves import draw_training_curves
 from .detections import Detections, detections_from_instances, detections_from_record, match_detections
 from .labels import Picture, fit_image
 from .metrics_file import TrainingMetrics, read_metrics
 from .panel import PanelSample, PanopticSample, draw_panel, summarize
 from .result import draw_result
+from .runs import Run, read_runs
 from .segments import draw_segments, segment_colors
 from .visualizer import DetectionVisualizer
 
@@ -16,10 +18,14 @@ __all__ = [
     "PanelSample",
     "PanopticSample",
     "Picture",
+    "Run",
+    "TIME_NOTE",
     "TrainingMetrics",
     "class_colors",
+    "comparison_table",
     "detections_from_instances",
     "detections_from_record",
+    "draw_comparison",
     "draw_panel",
     "draw_result",
     "draw_segments",
@@ -28,6 +34,7 @@ __all__ = [
     "instance_color",
     "match_detections",
     "read_metrics",
+    "read_runs",
     "segment_colors",
     "summarize",
 ]

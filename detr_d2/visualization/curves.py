@@ -1,22 +1,19 @@
 """Curves of a training run: losses, average precision, learning rate."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from .axes import Curve, draw_curves, new_figure
 from .metrics_file import TrainingMetrics
-from .page import GRAY, INK
+from .page import INK
 
 # Metrics, and how they are called in the picture.
 _TOTAL = {"total_loss": "sum over all decoder layers"}
 _TERMS = {"loss_ce": "class", "loss_bbox": "L1", "loss_giou": "GIoU"}
-
-Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], dict[str, Any]]  # x, y, its style
 
 
 def smooth(values: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.float64]:
@@ -48,9 +45,7 @@ def draw_training_curves(metrics: TrainingMetrics, title: str = "Training") -> F
     Returns:
         A figure outside pyplot: ``figure.savefig(path)`` writes it.
     """
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0.03, hspace=0.05)
-    figure = Figure(figsize=(13, 8.2), dpi=110, facecolor="white", layout=layout)
-    figure.suptitle(title, x=0.012, ha="left", size=15, weight="bold", color=INK, parse_math=False)
+    figure = new_figure(title, (13, 8.2))
     total, terms, precision, rates = figure.subplots(2, 2).flat
     _draw(total, "Total loss", _losses(metrics, _TOTAL), "no losses in the metrics file")
     heading = "Loss terms of the last decoder layer, weighted"
@@ -99,22 +94,6 @@ def _rates(metrics: TrainingMetrics) -> list[Curve]:
 
 
 def _draw(axes: Axes, title: str, curves: Sequence[Curve], nothing: str) -> None:
-    """Draw one panel, with ``nothing`` written in it where there are no curves."""
-    axes.set_title(title, loc="left", size=11.5, weight="bold", color=INK)
-    axes.set_xlabel("iteration", color=GRAY)
-    axes.grid(axis="y", color="#e3e7ec", linewidth=0.9)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=GRAY, length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#b8c0ca")
-    axes.yaxis.set_major_formatter("{x:g}")
-    if not curves:
-        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", va="center", color=GRAY)
-        axes.set_yticks([])
-        return
-    for steps, values, style in curves:
-        axes.plot(steps, values, **{"linewidth": 1.9, **style})
-    # Single high values, pale and without a label, would press the rest of the curve flat.
-    highest = max(np.nanmax(values, initial=0.0) for _, values, style in curves if "label" in style)
-    axes.set_ylim(0, 1.08 * highest or 1.0)
-    axes.legend(frameon=False, labelcolor=INK, fontsize=10)
+    draw_curves(axes, title, "iteration", curves, nothing)
+    if curves:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=10)

@@ -102,7 +102,9 @@ def reader(tmp_path: Path) -> Path:
         torch.save(
             {"model": build_model(model_zoo.get_config(config)).state_dict()}, output / "model_final.pth"
         )
-        (output / "metrics.json").write_text('{"iteration": 0, "total_loss": 2.0, "lr": 0.1}\n')
+        metrics = {"iteration": 0, "total_loss": 2.0, "lr": 0.1, "time": 0.5, "bbox/AP": 30.0}
+        (output / "metrics.json").write_text(f"{json.dumps(metrics)}\n")
+        (output / "config.yaml").write_text(model_zoo.get_config(config).dump())
     return tmp_path
 
 
