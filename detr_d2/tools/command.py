@@ -1,6 +1,9 @@
 """What every command does around its work."""
 
 import argparse
+import os
+import select
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +15,9 @@ from ..errors import ConfigError, UserError, exit_status, named
 from ..visualization import Picture
 
 PROGRAM = "detr-d2"
+# As a shell tells it of a program that is ended because nobody reads what it writes: 128 + SIGPIPE.
+CLOSED_PIPE_STATUS = 141
+
 CONFIG_HELP = "YAML file, or a config's name in detr_d2 (detr-d2 zoo --configs lists them)"
 
 
@@ -73,16 +79,38 @@ def run_command(
 ) -> int:
     """Parse the arguments and do the work; say in one line what cannot be used.
 
+    Where standard output is a pipe whose reader has gone (``| head``), the command ends without a word.
+
     Args:
         parser: of the arguments.
         work: gets them. A UserError ends it; other errors keep their traceback.
         argv: arguments; None takes the process's own.
 
     Returns:
-        Exit status: 0, or 2 where something cannot be used.
+        Exit status: 0, 2 where something cannot be used, or 141 where nobody reads on.
     """
     try:
-        work(parser.parse_args(argv))
+        try:
+            work(parser.parse_args(argv))
+        finally:  # else Python would fail to do it when it ends; after --help too
+            sys.stdout.flush()
     except UserError as error:
         return exit_status(error)
+    except BrokenPipeError:
+        if not _output_is_closed():  # it was another pipe, such as a worker's
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # for what is still to be written
+        os.close(nowhere)
+        return CLOSED_PIPE_STATUS
     return 0
+
+
+def _output_is_closed() -> bool:
+    """Whether standard output is a pipe that nobody reads."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # it is no file
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
