@@ -19,6 +19,7 @@ from .atomic import write_file
 from .class_rows import AUTO, ModelClasses
 from .layout import HEAD
 from .prepare import HEURISTICS, Prepared, by_module, prepare
+from .queries import GROUP_SIZE
 from .safe_load import read_checkpoint
 from .safetensors_file import save_safetensors
 from .zoo import is_published
@@ -71,6 +72,8 @@ class DetrCheckpointer(DetectionCheckpointer):
         self.logger = logging.getLogger(__name__)
         self._weights = weights or self.model.state_dict
         self._metadata = metadata or dict
+        queries: Any = getattr(self.model, "query_embed", None)
+        self._queries = queries if hasattr(queries, "place") else None  # those of another DETR are tables
         head = self.model.state_dict().get(HEAD[0])
         known = getattr(getattr(self.model, "criterion", None), "num_classes", None)
         count = None if head is None else known or len(head) - 1
@@ -106,7 +109,8 @@ class DetrCheckpointer(DetectionCheckpointer):
         if not self.save_to_disk:
             return
         basename = name if name.endswith(".safetensors") else f"{name}.pth"
-        path, weights, metadata = os.path.join(self.save_dir, basename), self._weights(), self._metadata()
+        path, weights = os.path.join(self.save_dir, basename), self._weights()
+        metadata = {**self._metadata(), **self._groups()}
         self.logger.info("Saving %s", path)
         if basename == name:
             save_safetensors(path, weights, {**metadata, **extra})
@@ -168,6 +172,7 @@ class DetrCheckpointer(DetectionCheckpointer):
             self.model.state_dict(),
             replace(self._classes, is_coco=partial(is_published, file)),
             guess_names=path != source,
+            num_queries=self._queries.num_queries if self._queries else None,
         )
         names = self.checkpointables if checkpointables is None else checkpointables
         states = {name: prepared.rest.pop(name) for name in names if name in prepared.rest}
@@ -178,6 +183,9 @@ class DetrCheckpointer(DetectionCheckpointer):
                 "--resume, another OUTPUT_DIR"
             )
         incompatible = self._load_model({**prepared.rest, "model": prepared.weights})
+        new = prepared.fitted.new_queries
+        if new is not None and self._queries:
+            self._queries.place(new.rows, new.points, new.kept)
         self.loaded = self._summarize(source, prepared, incompatible)
         for name, state in states.items():
             try:
@@ -191,6 +199,12 @@ class DetrCheckpointer(DetectionCheckpointer):
                     "and with another OUTPUT_DIR"
                 ) from error
         return prepared.rest
+
+    def _groups(self) -> dict[str, int]:
+        """How many queries are a group, where there are several."""
+        if not self._queries or len(self._queries.weight) == self._queries.num_queries:
+            return {}
+        return {GROUP_SIZE: self._queries.num_queries}
 
     def _write_file(self, basename: str, write: Callable[[IO[bytes]], Any]) -> None:
         path = os.path.join(self.save_dir, basename)

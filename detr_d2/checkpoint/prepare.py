@@ -17,6 +17,7 @@ from .class_rows import ModelClasses
 from .convert import to_ours, unwrap
 from .layout import DETECTOR, HEAD, Weights
 from .layouts import LAYOUTS, OURS, find_layout
+from .queries import QUERIES, group_size
 from .safe_load import weights_and_rest
 from .transfer import Fitted, fit
 
@@ -48,6 +49,7 @@ def prepare(
     model: Weights,
     classes: ModelClasses,
     guess_names: bool = False,
+    num_queries: int | None = None,
 ) -> Prepared:
     """Bring a checkpoint of any known layout to a model's names, classes and queries.
 
@@ -57,6 +59,7 @@ def prepare(
         model: the model's state dict, which stays as it is.
         classes: what is known of the model's classes.
         guess_names: let Detectron2 guess which names belong together, where they are of no known layout.
+        num_queries: how many queries of the model inference takes.
 
     Raises:
         CheckpointError: there are no weights, or of no known layout, or of a model with other dimensions.
@@ -105,7 +108,8 @@ def prepare(
         names, own_names = class_list(metadata, rows - no_object), None
         if names is not None and not (classes.kept and rows == len(model[HEAD[0]])):
             own_names = list(classes.names())
-        fitted = fit(weights, model, names, own_names, in_order, (no_object, classes.no_object))
+        sizes = group_size(metadata, len(weights.get(QUERIES, ()))), num_queries
+        fitted = fit(weights, model, names, own_names, in_order, (no_object, classes.no_object), sizes)
         _refuse(source, weights, model, _other_shapes, "Set MODEL.RESNETS and MODEL.DETR as they were for it")
     broken = [name for name, x in weights.items() if x.is_floating_point() and not torch.isfinite(x).all()]
     if broken:

@@ -10,11 +10,11 @@ from torch import Tensor
 from ..classes import comparable
 from .class_rows import listed
 from .layout import HEAD, Weights
+from .queries import QUERIES, NewQueries, carried_queries
 
 # The names of all, in order.
 Classes = Sequence[str]
 
-_QUERIES = "query_embed.weight"
 _LABELS = "auxiliary.denoising.label.weight"  # a row for each class
 
 
@@ -26,11 +26,13 @@ class Fitted:
         notes: a sentence for every part that was changed.
         partly_new: names of tensors of which some rows are the model's own.
         moved: whether classes or queries are others than the file's.
+        new_queries: those that the model has beside the file's, to be placed when the weights are loaded.
     """
 
     notes: list[str] = field(default_factory=list)
     partly_new: set[str] = field(default_factory=set)
     moved: bool = False
+    new_queries: NewQueries | None = None
 
 
 def fit(
@@ -40,13 +42,14 @@ def fit(
     model_classes: Classes | None = None,
     in_order: bool = False,
     ends: tuple[bool, bool] = (True, True),
+    group_sizes: tuple[int | None, int | None] = (None, None),
 ) -> Fitted:
     """Fit the class head and the object queries of ``weights`` to ``model``, in place.
 
-    Everything else is left as it is. Object queries: the first ones are kept, as many as both have; the
-    model's further ones stay as they were initialized. The class head is carried over row by row where
-    the names of both models' classes are known (:func:`carried_rows`), and otherwise, where the numbers
-    of classes differ, left out of ``weights``, so that the model keeps its own.
+    Everything else is left as it is. Object queries: the first ones of each group are kept, as many as both
+    have; the model's further ones stay as they were initialized, until they are placed. The class head is
+    carried over row by row where the names of both models' classes are known (:func:`carried_rows`), and
+    otherwise, where the numbers of classes differ, left out of ``weights``, so that the model keeps its own.
 
     Args:
         weights: by our names, of shapes (C' + 1, d), (C' + 1,) and (N', d) in these parts.
@@ -55,6 +58,8 @@ def fit(
         model_classes: names of the model's C classes, where known.
         in_order: the file's classes are the first of the model's.
         ends: whether the file's class head, and the model's, end in a row for no-object.
+        group_sizes: how many queries the file and the model have in a group; None: all are one, but in a file
+            of as many as the model, which has its groups.
     """
     result = Fitted()
     if all(name in weights and name in model for name in HEAD):
@@ -71,15 +76,22 @@ def fit(
             if has_labels and weights[_LABELS].shape == (number, *model[_LABELS].shape[1:]):
                 _fit_rows(result, weights, model, (_LABELS,), rows, {})
             result.notes += [note] if note else []
-    old, new = weights.get(_QUERIES), model.get(_QUERIES)
-    if old is None or new is None or not old.ndim or old.shape[1:] != new.shape[1:] or len(old) == len(new):
-        return result
-    kept = min(len(old), len(new))
-    _carry(result, weights, model, _QUERIES, {row: row for row in range(kept)})
-    text = f"The file has {len(old)} object queries and the model {len(new)}: the first {kept} are kept"
-    text += f", the other {len(new) - kept} of the model are new" if len(new) > kept else ""
-    result.notes.append(f"{text}.")
+    old, new = weights.get(QUERIES), model.get(QUERIES)
+    if old is not None and new is not None and old.ndim and len(old) and old.shape[1:] == new.shape[1:]:
+        _fit_queries(result, weights, model, group_sizes)
     return result
+
+
+def _fit_queries(
+    result: Fitted, weights: dict[str, Tensor], model: Weights, sizes: tuple[int | None, int | None]
+) -> None:
+    old, new = len(weights[QUERIES]), len(model[QUERIES])
+    in_model = sizes[1] or new
+    in_file = sizes[0] or (in_model if old == new else old)
+    rows, result.new_queries, note = carried_queries(old, new, in_file, in_model)
+    if note:
+        _carry(result, weights, model, QUERIES, rows)
+        result.notes.append(note)
 
 
 def _fit_rows(

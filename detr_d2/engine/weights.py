@@ -12,6 +12,7 @@ from torch import nn
 
 from ..checkpoint import DetrCheckpointer
 from ..checkpoint.layout import HEAD
+from ..checkpoint.queries import GROUP_SIZE
 from ..classes import category_numbers, class_list, class_names
 from ..errors import CheckpointError, DataError, MissingFileError
 from ..modeling import Detr
@@ -99,7 +100,7 @@ def load_for_evaluation(cfg: CfgNode, model: nn.Module, resume: bool = False) ->
             f"{_listed(wanted)}. Its own classes: {_listed(in_file)}. Set MODEL.DETR.NUM_CLASSES as "
             "it was for these weights, or MODEL.DETR.CLASS_ROWS to say how their rows are numbered"
         )
-    if names is None and in_file:
+    if names is None and in_file.keys() - {GROUP_SIZE}:
         names = class_list(wanted, count)
     if names is None:
         _LOGGER.warning("The weights name no classes, which are taken to be those of the data sets, in order")

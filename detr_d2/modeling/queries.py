@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 from detectron2.config import CfgNode
-from torch import nn
+from torch import Tensor, nn
 
 from .structures import Memory, Part, Queries
 
@@ -44,3 +44,15 @@ class LearnedQueries(nn.Module):
         """
         position = self.weight[rows or slice(self.num_queries)][None]
         return Queries(torch.zeros_like(position), position, None, (Part(slice(0, position.shape[1])),))
+
+    @torch.no_grad()
+    def place(self, rows: Tensor, points: Tensor, learned: Tensor) -> None:
+        """Let new queries beside learned ones look at points of the image.
+
+        Learned positions alone do not tell where a query looks: these stay as they were initialized.
+
+        Args:
+            rows: (n,) int64, of the table, the new ones.
+            points: (n, 2), (x, y) in (0, 1).
+            learned: (m,) int64, rows of the others.
+        """

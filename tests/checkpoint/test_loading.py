@@ -79,7 +79,7 @@ def test_other_classes_and_queries_change_these_alone_and_one_summary_says_so(
     record = summary(caplog)
     assert record.levelno == logging.WARNING
     assert "Its class head has 8 rows, and the model 3 classes: the class head is new." in record.getMessage()
-    assert "4 object queries and the model 110: the first 4 are kept" in record.getMessage()
+    assert "4 object queries and the model 10: the first 4 are kept" in record.getMessage()
 
 
 def test_a_trainer_starts_classes_from_those_of_the_same_name(

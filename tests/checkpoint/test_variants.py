@@ -148,10 +148,9 @@ def test_as_many_rows_of_another_class_loss_are_no_head_for_the_model(tmp_path: 
 def test_another_number_of_queries_keeps_the_first(tmp_path: Path, decoder: str, queries: int) -> None:
     old = build_model(variant(decoder))
     path = save(old, ["a", "b", "c"], tmp_path)
-    before, model = loaded(variant(decoder, queries=queries), path, ["a", "b", "c"])
+    _, model = loaded(variant(decoder, queries=queries), path, ["a", "b", "c"])
     kept = min(queries, 10)
     assert torch.equal(model.query_embed.weight[:kept], old.query_embed.weight[:kept])
-    assert torch.equal(model.query_embed.weight[kept:], before.query_embed.weight[kept:])
     assert torch.equal(model.class_embed.weight, old.class_embed.weight)
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from detectron2.config import CfgNode
 from torch import Tensor, nn
+from torch.func import jacrev, vmap
 
 from ..attention import attend, attend_by_parts
 from ..boxes import bounded_logits
@@ -40,6 +41,23 @@ class PointQueries(LearnedQueries):
         assert queries.position is not None
         with without_autocast(queries.position.device):
             return replace(queries, reference=self.ref_point_head(queries.position))
+
+    @torch.no_grad()
+    def place(self, rows: Tensor, points: Tensor, learned: Tensor) -> None:
+        """As :meth:`LearnedQueries.place`: each starts from the learned position whose point is nearest,
+        changed as little as moves the point (Gauss-Newton steps of least norm).
+        """
+        goals, head = points.to(self.weight), self.ref_point_head
+        positions = self.weight[learned]
+        start = positions[torch.cdist(goals, head(positions).sigmoid()).argmin(dim=1)]
+        position = start
+        for _ in range(20):  # the head is linear but for the bends of its ReLUs
+            slope = vmap(jacrev(head))(position)  # n x 2 x d
+            left = goals.logit() - head(position)
+            square = slope @ slope.mT + 1e-6 * torch.eye(2).to(slope)
+            position = position + (slope.mT @ torch.linalg.solve(square, left)[..., None])[..., 0]
+        nearer = torch.stack([head(x).sub(goals.logit()).norm(dim=1) for x in (position, start)])
+        self.weight[rows] = torch.where((nearer[0] < nearer[1])[:, None], position, start)
 
 
 class ConditionalSelfAttention(nn.Module):

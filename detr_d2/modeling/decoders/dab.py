@@ -54,6 +54,12 @@ class AnchorQueries(LearnedQueries):
         number = boxes.shape[1]
         return Queries(content.expand(1, number, -1), None, boxes, (Part(slice(0, number)),))
 
+    @torch.no_grad()
+    def place(self, rows: Tensor, points: Tensor, learned: Tensor) -> None:
+        """As :meth:`LearnedQueries.place`; their sizes are the medians of the learned ones."""
+        self.weight[rows, :2] = points.to(self.weight).logit()
+        self.weight[rows, 2:] = self.weight[learned, 2:].median(dim=0).values
+
 
 class DabEncoderLayer(EncoderLayer):
     """With PReLU."""
