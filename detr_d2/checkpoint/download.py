@@ -1,4 +1,7 @@
-"""Published files, fetched once into a cache: complete and with the right hash, or not there at all."""
+"""Published files, fetched once into a cache: complete and with the right hash, or not there at all.
+
+Where nobody published a hash, that of the first download is written beside the file and holds from then on.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,26 @@ import hashlib
 import http.client
 import logging
 import os
-import socket
+import re
 import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
-import torch
 from iopath.common.file_io import file_lock, get_cache_dir
+from tqdm import tqdm
 
 from ..errors import CheckpointError, MissingFileError
+from .atomic import write_file
 
 # Environment variable: a folder (also as file://...) or a base URL that has the files by their names.
 MIRROR_VARIABLE = "DETR_D2_MIRROR"
 
 _LOGGER = logging.getLogger(__name__)
 _TIMEOUT = 30.0  # seconds without a byte
+_CHUNK = 1 << 17  # bytes
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,19 @@ class RemoteFile:
 
     Attributes:
         url: of http or https; its last part is the file's name.
-        sha256: how the hash of its content begins, in lower-case hexadecimal digits.
+        sha256: how the hash of its content begins, in lower-case hexadecimal digits; "" where none is
+            published.
     """
 
     url: str
-    sha256: str
+    sha256: str = ""
 
     @property
     def name(self) -> str:
-        return urlsplit(self.url).path.rpartition("/")[2]
+        """What mirrors call the file; Hugging Face's all have one name, so the model's comes before it."""
+        model, resolved, path = urlsplit(self.url).path.rpartition("/resolve/")
+        name = path.rpartition("/")[2]
+        return f"{model.rpartition('/')[2]}-{name}" if resolved else name
 
     def cached(self) -> Path:
         """Where the file lies once it is here: the place that Detectron2 uses for the same URL.
@@ -48,10 +58,31 @@ class RemoteFile:
         """
         return Path(get_cache_dir()) / urlsplit(self.url).path.lstrip("/")
 
+    def pin(self) -> Path:
+        """Where the hash of the first download is kept, if none is published; as ``sha256sum`` writes it."""
+        path = self.cached()
+        return path.with_name(f"{path.name}.sha256")
+
+    def known_sha256(self) -> str:
+        """How the content's hash has to begin: as published, else as pinned; "" before the first download.
+
+        Raises:
+            CheckpointError: the pin holds no hash.
+        """
+        if self.sha256 or not self.pin().is_file():
+            return self.sha256
+        text = self.pin().read_text("utf-8", errors="replace").split()
+        if not text or not re.fullmatch("[0-9a-f]{64}", text[0]):
+            raise CheckpointError(
+                f"{self.pin()} holds no SHA-256 of {self.url}: delete it, and the next download sets it anew"
+            )
+        return text[0]
+
 
 def fetch(file: RemoteFile) -> Path:
     """Return the path of a file's complete and checked content; download it where it is not here yet.
 
+    Where no hash is published, that of the first content is pinned, and any later one has to be the same.
     Processes that ask for one file at once wait for the first of them. $DETR_D2_MIRROR, a folder or base
     URL, is asked in place of the file's own address. A file in a folder is used where it lies.
 
@@ -72,6 +103,7 @@ def fetch(file: RemoteFile) -> Path:
             _check(path, file, "delete it, and it will be downloaded anew")
         else:
             _download(f"{mirror.rstrip('/')}/{file.name}" if mirror else file.url, path, file)
+            _check(path, file, "")
     return path
 
 
@@ -84,34 +116,65 @@ def _folder(mirror: str) -> Path | None:
 
 
 def _check(path: Path, file: RemoteFile, remedy: str) -> None:
-    found = sha256_of(path)
-    if not found.startswith(file.sha256):
-        raise CheckpointError(
-            f"{path} has the SHA-256 {found}, but {file.url} has one that begins with {file.sha256}: it is "
+    """Compare a file's hash with the known one, or pin it where none is known."""
+    found, known = sha256_of(path), file.known_sha256()
+    if not known:
+        write_file(str(file.pin()), lambda pin: pin.write(f"{found}  {path.name}\n".encode()))
+        _LOGGER.info("%s has no published hash; from now on it is to have the SHA-256 %s", file.url, found)
+    elif not found.startswith(known):
+        raise CheckpointError(_other_hash(path, file, found, known, remedy))
+
+
+def _other_hash(path: Path, file: RemoteFile, found: str, known: str, remedy: str) -> str:
+    if file.sha256:
+        return (
+            f"{path} has the SHA-256 {found}, but {file.url} has one that begins with {known}: it is "
             f"damaged, incomplete or another file; {remedy}"
         )
+    return (
+        f"{path} has the SHA-256 {found}, but the first download of {file.url} had {known}: it is damaged, "
+        f"incomplete or another file; {remedy}. If another file was published, delete {file.pin()} as well"
+    )
 
 
 def _download(url: str, path: Path, file: RemoteFile) -> None:
     """Put the content of ``url`` at ``path`` in one step, when all of it is here and checked."""
     _LOGGER.info("Downloading %s to %s", url, path)
-    for left in path.parent.glob(f"{path.name}.*.partial"):  # by a process that was killed
-        left.unlink()
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)  # PyTorch's function sets none
+    known = file.known_sha256()
+    request = urllib.request.Request(url, headers={"User-Agent": "detr_d2"})
     try:
-        torch.hub.download_url_to_file(url, str(path), file.sha256, progress=sys.stderr.isatty())
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            length = int(response.headers.get("Content-Length") or 0)
+
+            def write(output: IO[bytes]) -> None:
+                found, size = _copy(response, output, length)
+                if not found.startswith(known):
+                    raise CheckpointError(
+                        _other_hash(path, file, found, known, "it has not been kept; try again")
+                    )
+                if size < length:  # the connection was closed, which Python takes for the end
+                    raise CheckpointError(
+                        f"{url}: {size} of {length} bytes arrived, which have not been kept; try again"
+                    )
+
+            write_file(str(path), write)
     except (OSError, http.client.HTTPException) as error:
         raise MissingFileError(
             f"cannot download {url} ({getattr(error, 'reason', None) or error}): get {file.url} on a machine "
             f"with network and put it at {path}, or set {MIRROR_VARIABLE} to a folder or base URL that has it"
         ) from error
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{url}: {error}: the file did not arrive whole, or was changed, and has not been kept; try again"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
+
+
+def _copy(source: IO[bytes], output: IO[bytes], length: int) -> tuple[str, int]:
+    """The SHA-256 and the number of the bytes; ``length`` of them are expected, 0 where that is unknown."""
+    digest, size = hashlib.sha256(), 0
+    with tqdm(total=length or None, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+        while chunk := source.read(_CHUNK):
+            output.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            bar.update(len(chunk))
+    return digest.hexdigest(), size
 
 
 def sha256_of(path: Path) -> str:

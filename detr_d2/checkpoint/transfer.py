@@ -75,6 +75,9 @@ def fit(
             has_labels = _LABELS in weights and _LABELS in model
             if has_labels and weights[_LABELS].shape == (number, *model[_LABELS].shape[1:]):
                 _fit_rows(result, weights, model, (_LABELS,), rows, {})
+            elif has_labels and weights[_LABELS].shape[1:] == model[_LABELS].shape[1:]:
+                _fit_rows(result, weights, model, (_LABELS,), None, {})
+                result.notes.append("Its labels of denoising are of other classes than its class head: new.")
             result.notes += [note] if note else []
     old, new = weights.get(QUERIES), model.get(QUERIES)
     if old is not None and new is not None and old.ndim and len(old) and old.shape[1:] == new.shape[1:]:

@@ -43,9 +43,9 @@ class ZooModel:
         config: its YAML file, relative to the folder of the configs.
         backbone: as people call it.
         file: the published checkpoint.
+        by: whose figures ``published`` are; "" for the authors of DETR.
         epochs: of COCO that the detector was trained for.
-        published: figures on COCO val2017 by the names of their metrics, in percent, as its authors give
-            them.
+        published: figures on COCO val2017 by the names of their metrics, in percent, as they are given.
         measured: ``parameters`` and ``multiply_adds``, as ``detr-d2 complexity`` counts them.
         mask_epochs: that its mask head was trained for after them, with the detector frozen.
     """
@@ -58,19 +58,22 @@ class ZooModel:
     published: Mapping[str, float]
     measured: Mapping[str, int]
     mask_epochs: int = 0
+    by: str = ""
 
 
 @functools.cache
 def zoo_models() -> tuple[ZooModel, ...]:
     """All models of the zoo, in the order of the data file."""
     entries = json.loads(INDEX_FILE.read_text("utf-8"))["models"]
-    return tuple(ZooModel(file=RemoteFile(x.pop("url"), x.pop("sha256")), **x) for x in entries)
+    return tuple(ZooModel(file=RemoteFile(x.pop("url"), x.pop("sha256", "")), **x) for x in entries)
 
 
 def is_published(path: str) -> bool:
-    """Whether a local file is one of the published checkpoints, by its hash."""
-    digest = sha256_of(Path(path)) if Path(path).is_file() else ""
-    return any(digest.startswith(model.file.sha256) for model in zoo_models())
+    """Whether a local file is one of the published checkpoints, by its hash, or by that of the download."""
+    if not Path(path).is_file():
+        return False
+    digest, known = sha256_of(Path(path)), [model.file.known_sha256() for model in zoo_models()]
+    return any(of_model and digest.startswith(of_model) for of_model in known)
 
 
 def register_weights(files: Mapping[str, RemoteFile] | None = None) -> None:
@@ -105,7 +108,7 @@ class DetrHandler(PathHandler):
 
         Raises:
             MissingFileError: the name is unknown, or the file is not here and cannot be downloaded.
-            CheckpointError: the file has another hash than the published one.
+            CheckpointError: the file has another hash than the published one, or than the first download.
         """
         self._check_kwargs(kwargs)
         name = path.removeprefix(PREFIX)
@@ -117,7 +120,10 @@ class DetrHandler(PathHandler):
                 + ", ".join(PREFIX + known for known in self._files)
             )
         file = self._files[name]
-        converted = Path(get_cache_dir()) / "detr_d2" / f"{name}-{file.sha256}-v{CONVERTER_VERSION}.pth"
+        if not file.known_sha256():  # the first download makes it known
+            fetch(file)
+        digest = file.sha256 or file.known_sha256()[:8]
+        converted = Path(get_cache_dir()) / "detr_d2" / f"{name}-{digest}-v{CONVERTER_VERSION}.pth"
         with file_lock(str(converted)):
             if force or not converted.is_file():
                 published = fetch(file)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from ..checkpoint.zoo import PREFIX
 from ..errors import UserError
-from ..model_zoo import ZooModel, get_checkpoint_url, zoo_models
+from ..model_zoo import ZooModel, zoo_models
 from ..paths import config_names
 from .command import CommandParser, run_command
 
@@ -17,8 +18,8 @@ def build_parser() -> CommandParser:
     """The command's arguments."""
     parser = CommandParser(
         "zoo",
-        "List the models whose weights their authors published, with their figures on COCO val2017 in "
-        "percent, or tell all of one. Weights are downloaded when they are first used.",
+        "List the models whose weights are published, with the published figures on COCO val2017 in percent, "
+        "or tell all of one. Weights are downloaded when they are first used.",
         ["", "detr_R_50", "--configs"],
     )
     parser.add_argument("model", nargs="?", metavar="NAME", help="name or config of one published model")
@@ -41,12 +42,12 @@ def show(args: argparse.Namespace) -> None:
 
 
 def overview() -> str:
-    """A row for each published model; an empty figure is one that its authors do not give."""
+    """A row for each published model; an empty figure is one that was not published."""
     models = zoo_models()
     metrics = list(dict.fromkeys(metric for model in models for metric in model.published))
     rows = [
         [
-            get_checkpoint_url(model.config),
+            PREFIX + model.name,
             model.config,
             *(model.published.get(metric) for metric in metrics),
             model.file.url,
@@ -62,7 +63,8 @@ def find_model(name: str) -> ZooModel:
     Raises:
         UserError: there is none; names those of like names.
     """
-    models = {key: m for m in zoo_models() for key in (m.name, get_checkpoint_url(m.config), m.config)}
+    # Of several models of one config the first counts, as in model_zoo.get_checkpoint_url.
+    models = {key: m for m in zoo_models()[::-1] for key in (m.name, PREFIX + m.name, m.config)}
     if name not in models:
         near = difflib.get_close_matches(name, models, n=1) or [model.name for model in zoo_models()]
         raise UserError(f"there is no published model {name!r}; did you mean {', '.join(near)}?")
@@ -71,7 +73,7 @@ def find_model(name: str) -> ZooModel:
 
 def details(model: ZooModel) -> str:
     """All that is known of a published model, and how it is used."""
-    weights = get_checkpoint_url(model.config)
+    weights = PREFIX + model.name
     masks = f", then {model.mask_epochs} of the mask head" if model.mask_epochs else ""
     figures = ", ".join(f"{metric} {value:.1f}" for metric, value in model.published.items())
     use = f"detr-d2 predict --config-file {model.config} --weights {weights} --input a.jpg --output out"
@@ -80,14 +82,22 @@ def details(model: ZooModel) -> str:
         "config": model.config,
         "backbone": model.backbone,
         "trained for": f"{model.epochs} epochs of COCO{masks}",
-        "COCO val2017": f"{figures} (as its authors give them)",
+        "COCO val2017": f"{figures} (as {model.by or 'its authors'} published)",
         "parameters": f"{model.measured['parameters'] / 1e6:.2f} M",
         "multiply-adds": f"{model.measured['multiply_adds'] / 1e9:.1f} G (an image of 800 x 1066 pixels)",
         "published at": model.file.url,
-        "SHA-256": f"{model.file.sha256}…",
+        "SHA-256": _hash(model),
         "try it": use,
     }
     return tabulate(facts.items(), tablefmt="plain")
+
+
+def _hash(model: ZooModel) -> str:
+    if model.file.sha256:
+        return f"{model.file.sha256}…"
+    pinned = model.file.known_sha256()
+    said = f"{pinned}, of the first download here" if pinned else "that of your first download will be kept"
+    return f"not published; {said}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """The tables of published models in README.md and docs/zoo.md, made from ``zoo.json``.
 
-What the authors published and what detr_d2's own command measured are separate tables.
+What was published and what detr_d2's own command measured are separate tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COMMAND = f"detr-d2 complexity --config-file CONFIG --size {USUAL_SIZE[0]} {USUA
 
 
 def short_table() -> str:
-    """A line for each model: its name and the authors' figures."""
+    """A line for each model: its name and the published figures."""
     metrics = list(dict.fromkeys(name for model in zoo_models() for name in model.published))
     rows = [
         [f"`{PREFIX}{model.name}`", *(_figure(model, metric) for metric in metrics)] for model in zoo_models()
@@ -28,7 +28,7 @@ def short_table() -> str:
 
 
 def published_tables() -> str:
-    """The authors' figures, one table for all models that have the same metrics."""
+    """The published figures, one table for all models that have the same metrics."""
     groups: dict[tuple[str, ...], list[ZooModel]] = {}
     for model in zoo_models():
         groups.setdefault(tuple(model.published), []).append(model)
@@ -40,23 +40,27 @@ def published_tables() -> str:
                 model.backbone,
                 _epochs(model),
                 *(f"{value:.1f}" for value in model.published.values()),
+                model.by or "DETR's authors",
+                f"`{model.file.sha256}…`" if model.file.sha256 else "none",
                 f"[`{PREFIX}{model.name}`]({model.file.url})",
             ]
             for model in group
         ]
-        tables.append(markdown_table(["Config", "Backbone", "Epochs", *metrics, "Weights"], rows))
+        header = ["Config", "Backbone", "Epochs", *metrics, "Published by", "SHA-256", "Weights"]
+        tables.append(markdown_table(header, rows))
     return "\n\n".join(tables)
 
 
 def measured_table() -> str:
     """What was measured here, with the command that did it."""
+    configs = {model.config: model for model in zoo_models()}
     rows = [
         [
             f"`{model.config}`",
             f"{model.measured['parameters'] / 1e6:.2f} M",
             f"{model.measured['multiply_adds'] / 1e9:.1f} G",
         ]
-        for model in zoo_models()
+        for model in configs.values()
     ]
     table = markdown_table(["Config", "Parameters", "Multiply-adds"], rows)
     command = json.loads(INDEX_FILE.read_text("utf-8"))["measured_with"]

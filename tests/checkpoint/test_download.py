@@ -38,7 +38,7 @@ def remote(server: FileServer, content: bytes = CONTENT, digits: int = 8) -> Rem
 
 
 def partials(path: Path) -> list[Path]:
-    return list(path.parent.glob(f"{path.name}.*.partial"))
+    return list(path.parent.glob(f"{path.name}.*.unfinished"))
 
 
 def start_child(file: RemoteFile) -> subprocess.Popen[str]:
@@ -197,3 +197,88 @@ def test_what_is_cached_needs_no_mirror(
     path = fetch(remote(server))
     monkeypatch.setenv("DETR_D2_MIRROR", str(tmp_path / "empty"))
     assert fetch(remote(server)) == path
+
+
+def unhashed(server: FileServer) -> RemoteFile:
+    return RemoteFile(f"{server.url}/detr/{NAME}")
+
+
+def test_without_a_published_hash_the_first_download_is_pinned(server: FileServer, tmp_path: Path) -> None:
+    file = unhashed(server)
+    assert file.known_sha256() == ""
+    path = fetch(file)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert file.known_sha256() == digest
+    assert path.with_name(f"{NAME}.sha256").read_text().split() == [digest, NAME]
+    assert fetch(file) == path
+    assert len(server.requests) == 1
+
+
+def test_another_download_than_the_first_is_refused_with_both_hashes(
+    server: FileServer, tmp_path: Path
+) -> None:
+    file = unhashed(server)
+    path = fetch(file)
+    path.unlink()
+    server.files[f"/detr/{NAME}"] = b"something else"
+    with pytest.raises(CheckpointError) as error:
+        fetch(file)
+    for words in (str(path), file.url, str(file.pin())):
+        assert words in str(error.value)
+    for content in (CONTENT, b"something else"):
+        assert hashlib.sha256(content).hexdigest() in str(error.value)
+    assert not path.exists()
+    server.files[f"/detr/{NAME}"] = CONTENT
+    assert fetch(file).read_bytes() == CONTENT
+
+
+def test_a_pinned_file_that_was_changed_here_is_refused(server: FileServer, tmp_path: Path) -> None:
+    path = fetch(unhashed(server))
+    path.write_bytes(CONTENT[1:])
+    with pytest.raises(CheckpointError, match=hashlib.sha256(CONTENT).hexdigest()):
+        fetch(unhashed(server))
+
+
+def test_a_file_that_was_put_there_is_pinned_as_well(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = unhashed(server), RemoteFile(f"{server.url}/detr/other.pth")
+    file.cached().parent.mkdir()
+    file.cached().write_bytes(b"by hand")
+    fetch(file)
+    assert file.known_sha256() == hashlib.sha256(b"by hand").hexdigest()
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    (folder / "other.pth").write_bytes(b"mirrored")
+    monkeypatch.setenv("DETR_D2_MIRROR", str(folder))
+    assert fetch(other) == folder / "other.pth"
+    (folder / "other.pth").write_bytes(b"exchanged")
+    with pytest.raises(CheckpointError, match=hashlib.sha256(b"mirrored").hexdigest()):
+        fetch(other)
+
+
+def test_a_first_download_that_was_cut_is_neither_kept_nor_pinned(server: FileServer, tmp_path: Path) -> None:
+    file = unhashed(server)
+    for length in range(len(CONTENT)):
+        server.faults = [("cut", length)]
+        with pytest.raises(CheckpointError, match=f"{NAME}.*{length} of {len(CONTENT)} bytes"):
+            fetch(file)
+        assert [left.name for left in file.cached().parent.iterdir()] == [f"{NAME}.lock"]
+    assert fetch(file).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("pin", ["", "nothing", "0123", "é" * 64])
+def test_a_pin_that_is_no_hash_is_named(server: FileServer, tmp_path: Path, pin: str) -> None:
+    file = unhashed(server)
+    file.pin().parent.mkdir()
+    file.pin().write_text(pin, "latin-1")
+    with pytest.raises(CheckpointError) as error:
+        fetch(file)
+    assert str(file.pin()) in str(error.value)
+
+
+def test_mirrors_tell_the_files_of_hugging_faces_models_apart() -> None:
+    base = "https://huggingface.co/some/model-a/resolve/main"
+    assert RemoteFile(f"{base}/model.safetensors").name == "model-a-model.safetensors"
+    assert RemoteFile(f"{base}/part/pytorch_model.bin?download=true").name == "model-a-pytorch_model.bin"
+    assert RemoteFile("https://a.b/v0.1/resolve.pth").name == "resolve.pth"

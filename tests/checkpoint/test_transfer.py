@@ -122,3 +122,13 @@ def test_another_width_is_not_hidden() -> None:
     weights = dict(file)
     assert fit(weights, state(2, queries=7, width=8)).notes == []
     same_but(weights, file)
+
+
+def test_labels_of_denoising_that_are_not_the_heads_are_left_out() -> None:
+    """Weights that were converted from 91 numbered rows to 80 classes may have kept those of the labels."""
+    labels = "auxiliary.denoising.label.weight"
+    weights = {**state(3), labels: torch.randn(6, 4)}
+    fitted = fit(weights, {**state(3), labels: torch.randn(3, 4)})
+    assert labels not in weights
+    assert len(fitted.notes) == 1
+    assert fitted.moved

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from torch import nn
 
 from detr_d2.checkpoint import DetrCheckpointer, zoo
 from detr_d2.checkpoint.convert import from_detr_d2
-from detr_d2.checkpoint.download import RemoteFile
+from detr_d2.checkpoint.download import RemoteFile, fetch
+from detr_d2.errors import CheckpointError
 from detr_d2.model_zoo import register_weights
 
 from ..conftest import make_tiny_config
@@ -110,11 +112,56 @@ def test_a_conversion_that_fails_leaves_no_file(
     assert list((tmp_path / "detr_d2").glob("*.pth*")) == list((tmp_path / "detr_d2").glob("*.lock"))
 
 
+def test_weights_without_a_published_hash_are_pinned_and_converted_once(
+    server: FileServer, files: dict[str, RemoteFile], trained: nn.Module, tmp_path: Path
+) -> None:
+    register_weights({"tiny": RemoteFile(files["tiny"].url)})
+    model = build_model(make_tiny_config())
+    DetrCheckpointer(model).load("detr://tiny")
+    assert same_weights(model, trained)
+    path = PathManager.get_local_path("detr://tiny")
+    (tmp_path / "detr" / "tiny.pth").unlink()  # no longer needed
+    assert PathManager.get_local_path("detr://tiny") == path
+    assert len(server.requests) == 1
+
+
+def test_another_file_than_the_first_is_refused_and_one_that_is_accepted_is_converted_anew(
+    server: FileServer, files: dict[str, RemoteFile], tmp_path: Path
+) -> None:
+    file = RemoteFile(files["tiny"].url)
+    register_weights({"tiny": file})
+    first = PathManager.get_local_path("detr://tiny")
+    Path(first).unlink()
+    file.cached().unlink()
+    other = io.BytesIO()
+    torch.save(
+        {"model": from_detr_d2(build_model(make_tiny_config()).state_dict(), "published").weights}, other
+    )
+    server.files["/detr/tiny.pth"] = other.getvalue()
+    with pytest.raises(CheckpointError, match=hashlib.sha256(other.getvalue()).hexdigest()):
+        PathManager.get_local_path("detr://tiny")
+    file.pin().unlink()
+    assert PathManager.get_local_path("detr://tiny") != first
+
+
+def test_only_files_of_known_hashes_are_published_ones(
+    server: FileServer, files: dict[str, RemoteFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = RemoteFile(files["tiny"].url)
+    model = replace(zoo.zoo_models()[0], file=file)
+    monkeypatch.setattr(zoo, "zoo_models", lambda: (model,))
+    (tmp_path / "own.pth").write_bytes(b"mine")
+    assert not zoo.is_published(str(tmp_path / "own.pth"))
+    assert not zoo.is_published(str(tmp_path / "absent.pth"))
+    assert zoo.is_published(str(fetch(file)))
+    assert not zoo.is_published(str(tmp_path / "own.pth"))
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(FileNotFoundError, match=r"detr://tinny \(did you mean detr://tiny\?\); there are"):
         PathManager.get_local_path("detr://tinny")
     register_weights()
-    with pytest.raises(FileNotFoundError, match=r"detr://detr_R_50, .*detr://detr_panoptic_R_101$"):
+    with pytest.raises(FileNotFoundError, match=r"detr://detr_R_50, .*detr://dab_detr_R_50_50ep_authors$"):
         PathManager.get_local_path("detr://nothing-like-it")
 
 

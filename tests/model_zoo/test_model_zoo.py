@@ -14,7 +14,29 @@ from detr_d2.paths import configs_folder
 R50 = "COCO-Detection/detr_R_50.yaml"
 BASE = "https://dl.fbaipublicfiles.com/detr/"
 
-# What the authors give: file, figures, millions of parameters (of panoptic models, with 133 classes).
+DETREX = "https://github.com/IDEA-Research/detrex-storage/releases/download/"
+
+# Without hashes: address, box AP, millions of parameters with 80 classes.
+VARIANTS = {
+    "conditional_detr_R_50_50ep": (f"{DETREX}v0.1.0/conditional_detr_r50_50ep.pth", 41.6, 43.42),
+    "conditional_detr_R_50_DC5_50ep": (f"{DETREX}v0.3.0/converted_conditional_detr_r50_dc5.pth", 43.8, 43.42),
+    "dab_detr_R_50_50ep": (f"{DETREX}v0.1.0/dab_detr_r50_50ep.pth", 43.3, 43.67),
+    "dab_detr_R_50_DC5_50ep": (f"{DETREX}v0.3.0/converted_dab_detr_r50_dc5.pth", 44.6, 43.67),
+    "dn_detr_R_50_50ep": (f"{DETREX}v0.1.0/dn_detr_r50_50ep.pth", 44.7, 43.69),
+    "dn_detr_R_50_DC5_50ep": (f"{DETREX}v0.3.0/converted_dn_detr_r50_dc5.pth", 46.3, 43.69),
+    "conditional_detr_R_50_50ep_authors": (
+        "https://huggingface.co/microsoft/conditional-detr-resnet-50/resolve/main/pytorch_model.bin",
+        41.0,
+        43.42,
+    ),
+    "dab_detr_R_50_50ep_authors": (
+        "https://huggingface.co/IDEA-Research/dab-detr-resnet-50/resolve/main/model.safetensors",
+        42.2,
+        43.67,
+    ),
+}
+
+# What DETR's authors give: file, figures, millions of parameters (of panoptic models, with 133 classes).
 PUBLISHED = {
     "detr_R_50": ("detr-r50-e632da11.pth", [42.0, 62.4], 41.52),
     "detr_R_50_DC5": ("detr-r50-dc5-f0fb7ef5.pth", [43.3, 63.1], 41.52),
@@ -37,7 +59,7 @@ def test_functions_take_what_detectron2s_own_take(name: str) -> None:
 
 def test_every_published_model_is_there() -> None:
     models = {model.name: model for model in model_zoo.zoo_models()}
-    assert models.keys() == PUBLISHED.keys()
+    assert models.keys() == PUBLISHED.keys() | VARIANTS.keys()
     for name, (file, figures, millions) in PUBLISHED.items():
         model = models[name]
         assert model.file.url == BASE + file
@@ -48,14 +70,28 @@ def test_every_published_model_is_there() -> None:
             *(["box AP50"] if len(figures) == 2 else ["segm AP", "PQ"]),
         ]
         assert model.measured["parameters"] / 1e6 == pytest.approx(millions, abs=0.005)
+        assert model.by == ""
+    for name, (url, precision, millions) in VARIANTS.items():
+        model = models[name]
+        assert (model.file.url, model.file.sha256) == (url, "")
+        assert (model.published, model.epochs) == ({"box AP": precision}, 50)
+        assert model.measured["parameters"] / 1e6 == pytest.approx(millions, abs=0.005)
+        assert model.by == ("detrex" if url.startswith(DETREX) else model.by) != ""
+
+
+def test_a_config_names_its_first_model() -> None:
+    first = {model.config: model.name for model in reversed(model_zoo.zoo_models())}
+    for config, name in first.items():
+        assert Path(config).stem == name
+        assert model_zoo.get_checkpoint_url(config) == f"detr://{name}"
 
 
 def test_every_model_of_the_zoo_has_a_config_of_its_name_and_backbone() -> None:
     for model in model_zoo.zoo_models():
-        assert Path(model.config).stem == model.name
+        assert model.name.removesuffix("_authors") == Path(model.config).stem
         cfg = model_zoo.get_config(model.config, trained=True)
         weights, masks, classes = cfg.MODEL.WEIGHTS, cfg.MODEL.MASK_ON, cfg.MODEL.DETR.NUM_CLASSES
-        assert weights == f"detr://{model.name}"
+        assert weights == f"detr://{model.name.removesuffix('_authors')}"
         assert cfg.MODEL.DETR.FROZEN_WEIGHTS == ""
         depth, dilation = cfg.MODEL.RESNETS.DEPTH, cfg.MODEL.RESNETS.RES5_DILATION
         assert model.backbone == f"R{depth}" + ("-DC5" if dilation == 2 else "")

@@ -1,5 +1,7 @@
 """The command ``detr-d2 zoo``."""
 
+from pathlib import Path
+
 import pytest
 
 from detr_d2.model_zoo import get_config_file, zoo_models
@@ -14,6 +16,7 @@ def test_every_published_model_has_a_row_with_its_figures(capsys: pytest.Capture
         assert row[1] == model.config
         assert [float(word) for word in row[2:-1]] == list(model.published.values())
         assert row[-1] == model.file.url
+    assert len(rows) == len(zoo_models()) + 2
 
 
 @pytest.mark.parametrize("name", ["detr_R_101", "detr://detr_R_101", "COCO-Detection/detr_R_101.yaml"])
@@ -23,6 +26,28 @@ def test_a_model_is_shown_by_name_address_or_config(name: str, capsys: pytest.Ca
     text = capsys.readouterr().out
     for fact in (model.config, model.file.url, model.file.sha256, "60.46 M", "43.5", "detr://detr_R_101"):
         assert fact in text
+
+
+@pytest.mark.parametrize("name", ["dn_detr_R_50_50ep", "dab_detr_R_50_50ep_authors"])
+def test_of_a_file_without_a_published_hash_the_pinned_one_is_shown(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    (model,) = (model for model in zoo_models() if model.name == name)
+    assert main([name]) == 0
+    text = capsys.readouterr().out
+    assert f"weights        detr://{name}\n" in text
+    assert "not published" in text
+    assert model.by in text
+    model.file.pin().parent.mkdir(parents=True)
+    model.file.pin().write_text("ab" * 32 + "  x.pth\n")
+    assert main([name]) == 0
+    assert "ab" * 32 in capsys.readouterr().out
+
+
+def test_a_config_of_two_models_shows_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["COCO-Detection/dab_detr_R_50_50ep.yaml"]) == 0
+    assert "detr://dab_detr_R_50_50ep\n" in capsys.readouterr().out
 
 
 def test_an_unknown_model_is_one_line_that_names_like_ones(capsys: pytest.CaptureFixture[str]) -> None:
