@@ -22,6 +22,7 @@ COMMANDS = {
     "draw": ("draw_predictions", "draw ground truth beside a model's predictions"),
     "plot": ("plot_training", "draw the curves of a training"),
     "compare": ("compare", "compare trainings, as curves and in a table"),
+    "report": ("report", "write a page on a training: curves, errors by kind, worst images"),
     "complexity": ("model_complexity", "count a model's parameters and multiply-adds"),
     "panoptic-threshold": (
         "choose_panoptic_threshold",

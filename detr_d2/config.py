@@ -224,3 +224,5 @@ def _add_solver_keys(cfg: CfgNode) -> None:
 
     # The metric that decides which checkpoint is kept as model_best.pth, as "task/metric"; "" keeps none.
     cfg.TEST.BEST_METRIC = "bbox/AP"
+    # After a training that came to its end write report.html to OUTPUT_DIR, as `detr-d2 report` does.
+    cfg.TEST.REPORT = True

@@ -58,6 +58,7 @@ def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
     expected |= {
         "detr_d2/py.typed",
         "detr_d2/model_zoo/zoo.json",
+        "detr_d2/report/templates/report.html",
         "detr_d2/configs/one.yaml",
         "detr_d2/configs/Two/deep.yaml",
     }
@@ -65,7 +66,7 @@ def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
     # Nothing of benchmarks, docs, tests or top-level configs beside the package.
     assert {name.split("/")[0].split("-")[0] for name in files} == {"detr_d2", "detr_d2_cli.py"}
     suffixes = {Path(name).suffix for name in files if ".dist-info/" not in name}
-    assert suffixes == {".py", ".typed", ".json", ".yaml"}
+    assert suffixes == {".py", ".typed", ".json", ".yaml", ".html"}
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +158,7 @@ predict --config-file Shapes-Detection/detr_tiny.yaml --weights out/model_final.
 draw --config-file Shapes-Detection/detr_tiny.yaml --weights out/model_final.pth --output drawn.png
 plot out --output curves.png
 compare out out/metrics.json --output comparison.png
+report out
 convert out/model_final.pth huggingface.pth --to huggingface
 complexity --config-file Shapes-Detection/detr_tiny.yaml --size 128 128
 panoptic-to-detection --panoptic-json datasets/shapes/annotations/panoptic_val.json \
@@ -172,6 +174,7 @@ def test_the_wheel_alone_does_all_from_an_empty_folder(python: Path, tmp_path: P
     assert "detr://detr_R_50" in output
     for file in (
         "out/model_final.pth",
+        "out/report.html",
         "huggingface.pth",
         "drawn.png",
         "curves.png",

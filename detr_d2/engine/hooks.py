@@ -1,18 +1,21 @@
-"""Hooks that Detectron2 has not: learning rates by group; checkpoints of one training among others."""
+"""Hooks that Detectron2 has not: rates by group; checkpoints of one training among others; reports."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.engine import hooks
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase, hooks
 
 from ..checkpoint import DetrCheckpointer
 from ..errors import require
+from ..report import write_facts, write_report
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -122,6 +125,36 @@ class BestCheckpointHook(hooks.BestCheckpointer):
             record = {"metric": name, "value": self.best_metric, "iteration": int(iteration)}
             self._checkpointer.save_weights(self._file_prefix, best=record, run=self.trainer.run)
             _LOGGER.info("New best checkpoint: %s %.3f", name, value)
+
+
+class ReportHook(HookBase):
+    """Writes ``report.html`` when a training has come to its end; belongs after all hooks that write files.
+
+    A report that fails is logged with its traceback, and the training has still come to its end.
+
+    Args:
+        cfg: of the training.
+        seed: that it drew.
+    """
+
+    def __init__(self, cfg: CfgNode, seed: int):
+        self._cfg = cfg
+        self._seed = seed
+
+    def before_train(self) -> None:
+        write_facts(self._cfg.OUTPUT_DIR, self._seed)
+
+    def after_train(self) -> None:
+        if self.trainer.iter + 1 < self.trainer.max_iter:
+            return
+        start = time.perf_counter()
+        try:
+            file = write_report(self._cfg, self._cfg.OUTPUT_DIR)
+        except Exception:
+            folder = self._cfg.OUTPUT_DIR
+            _LOGGER.exception("The report was not written; detr-d2 report %s writes it again", folder)
+        else:
+            _LOGGER.info("Wrote %s in %.1f s", file, time.perf_counter() - start)
 
 
 def run_of(content: dict[str, Any]) -> int:

@@ -37,7 +37,7 @@ from .data import check_data, data_facts, warn_of_other_data
 from .ema import ModelEma
 from .ending import keep_training_errors_off_the_console
 from .failed_step import save_failed_step
-from .hooks import BestCheckpointHook, CheckpointHook, LearningRateHook
+from .hooks import BestCheckpointHook, CheckpointHook, LearningRateHook, ReportHook
 from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
 from .seeding import draw_seed, seed_iteration
 from .train_step import TrainStep, amp_dtype
@@ -190,6 +190,8 @@ class DetrTrainer(DefaultTrainer):
                 names = [metric, f"{cfg.DATASETS.TEST[0]}/{metric}"]
                 ret.append(BestCheckpointHook(period, self.checkpointer, names))
             ret.append(WriterHook(self.build_writers(), eval_period=period))
+            if cfg.TEST.REPORT:
+                ret.append(ReportHook(cfg, self.seed))
         return ret
 
     def build_writers(self) -> list[EventWriter]:

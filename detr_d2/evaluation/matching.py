@@ -27,11 +27,13 @@ class ImageOverlaps:
     """The boxes of one image: p predictions, best first, and t objects, crowds left out.
 
     Attributes:
+        image: its number.
         predictions: (p,) their indices.
         objects: (t,) their indices.
         iou: (p, t).
     """
 
+    image: int
     predictions: IntArray
     objects: IntArray
     iou: FloatArray
@@ -95,7 +97,7 @@ def match_predictions(
     counted = np.ones(len(predictions), dtype=np.bool_)
     least = min(threshold, 1 - 1e-10)  # pycocotools' way not to ask for more than an IoU can be
     overlaps: list[ImageOverlaps] = []
-    for ours, theirs in _by_image(images, object_images):
+    for image, ours, theirs in _by_image(images, object_images):
         ours = ours[np.argsort(-scores[ours], kind="stable")]
         counted[ours[_rank_in_class(classes[ours]) >= max_dets]] = False
         regions, objects = theirs[crowd[theirs]], theirs[~crowd[theirs]]
@@ -110,7 +112,7 @@ def match_predictions(
         inside = _iou(boxes[ours], object_boxes[regions], crowd=True) >= least
         inside &= classes[ours][:, None] == object_classes[regions]
         counted[ours[inside.any(axis=1) & (found[ours] == NONE)]] = False
-        overlaps.append(ImageOverlaps(ours, objects, iou))
+        overlaps.append(ImageOverlaps(image, ours, objects, iou))
     return Matching(threshold, classes, scores, found, counted, object_classes, crowd, finder, overlaps)
 
 
@@ -153,14 +155,14 @@ def _columns(records: Sequence[Record]) -> tuple[IntArray, IntArray, FloatArray]
     return images, classes, np.array([x["bbox"] for x in records], dtype=np.float64).reshape(-1, 4)
 
 
-def _by_image(ours: IntArray, theirs: IntArray) -> list[tuple[IntArray, IntArray]]:
-    """Indices of both, for each image that any is of."""
+def _by_image(ours: IntArray, theirs: IntArray) -> list[tuple[int, IntArray, IntArray]]:
+    """The number of each image that any is of, with the indices of both."""
     numbers = np.unique(np.concatenate([ours, theirs]))
     parts = []
     for images in (ours, theirs):
         order = np.argsort(images, kind="stable")
         parts.append(np.split(order, np.searchsorted(images[order], numbers[1:])))
-    return list(zip(*parts, strict=True)) if len(numbers) else []
+    return list(zip(numbers.tolist(), *parts, strict=True)) if len(numbers) else []
 
 
 def _rank_in_class(classes: IntArray) -> IntArray:

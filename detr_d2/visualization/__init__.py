@@ -2,7 +2,7 @@
 
 from .colors import class_colors, instance_color
 from .comparison import TIME_NOTE, comparison_table, draw_comparison
-from .curves import draw_training_curves
+from .curves import CurvePanel, draw_training_curves, training_panels
 from .detections import Detections, detections_from_instances, detections_from_record, match_detections
 from .labels import Picture, fit_image
 from .metrics_file import TrainingMetrics, read_metrics
@@ -13,6 +13,7 @@ from .segments import draw_segments, segment_colors
 from .visualizer import DetectionVisualizer
 
 __all__ = [
+    "CurvePanel",
     "DetectionVisualizer",
     "Detections",
     "PanelSample",
@@ -37,4 +38,5 @@ __all__ = [
     "read_runs",
     "segment_colors",
     "summarize",
+    "training_panels",
 ]

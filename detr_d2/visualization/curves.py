@@ -1,6 +1,7 @@
 """Curves of a training run: losses, average precision, learning rate."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -46,16 +47,48 @@ def draw_training_curves(metrics: TrainingMetrics, title: str = "Training") -> F
         A figure outside pyplot: ``figure.savefig(path)`` writes it.
     """
     figure = new_figure(title, (13, 8.2))
-    total, terms, precision, rates = figure.subplots(2, 2).flat
-    _draw(total, "Total loss", _losses(metrics, _TOTAL), "no losses in the metrics file")
-    heading = "Loss terms of the last decoder layer, weighted"
-    _draw(terms, heading, _losses(metrics, _TERMS), "no losses in the metrics file")
-    nothing = "no evaluation in the metrics file\n(TEST.EVAL_PERIOD sets when the model is evaluated)"
-    _draw(precision, "Average precision of boxes (COCO)", _precision(metrics), nothing)
-    _draw(rates, "Learning rate", _rates(metrics), "no learning rate in the metrics file")
-    for axes in figure.axes:
-        axes.set_xlim(0, (max(metrics.by_iteration) + 1) * 1.01)
+    for axes, panel in zip(figure.subplots(2, 2).flat, training_panels(metrics), strict=True):
+        panel.draw(axes, panel.title)
     return figure
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """Curves that share their axes.
+
+    Attributes:
+        title: what they are.
+        curves: there may be none.
+        nothing: what is written then.
+        end: of the x axis, in iterations.
+    """
+
+    title: str
+    curves: Sequence[Curve]
+    nothing: str
+    end: float
+
+    def draw(self, axes: Axes, title: str = "") -> None:
+        """Draw them, with a title above them or without one."""
+        draw_curves(axes, title, "iteration", self.curves, self.nothing)
+        if self.curves:
+            axes.legend(frameon=False, labelcolor=INK, fontsize=10)
+        axes.set_xlim(0, self.end)
+
+
+def training_panels(metrics: TrainingMetrics) -> list[CurvePanel]:
+    """The four panels of :func:`draw_training_curves`."""
+    end = (max(metrics.by_iteration) + 1) * 1.01
+    terms = "Loss terms of the last decoder layer, weighted"
+    losses = "no losses in the metrics file"
+    unevaluated = "no evaluation in the metrics file\n(TEST.EVAL_PERIOD sets when the model is evaluated)"
+    rates = "no learning rate in the metrics file"
+    return [
+        CurvePanel("Total loss", _losses(metrics, _TOTAL), losses, end),
+        CurvePanel(terms, _losses(metrics, _TERMS), losses, end),
+        CurvePanel("Average precision of boxes (COCO)", _precision(metrics), unevaluated, end),
+        CurvePanel("Learning rate", _rates(metrics), rates, end),
+    ]
 
 
 def _losses(metrics: TrainingMetrics, names: Mapping[str, str]) -> list[Curve]:
@@ -91,9 +124,3 @@ def _rates(metrics: TrainingMetrics) -> list[Curve]:
             _, _, style = curves.setdefault(steps.tobytes() + values.tobytes(), (steps, values, {}))
             style["label"] = f"{style['label']}, {label}" if style else label
     return list(curves.values())
-
-
-def _draw(axes: Axes, title: str, curves: Sequence[Curve], nothing: str) -> None:
-    draw_curves(axes, title, "iteration", curves, nothing)
-    if curves:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=10)
