@@ -7,15 +7,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
+from detectron2.data import Metadata
 from PIL import Image
 
 from ..errors import UserError
 from ..modeling.class_loss import CLASS_LOSSES
 from ..predict import ImagePredictor, class_metadata, inference_config
-from ..visualization import draw_result
+from ..visualization import ImageAttention, Picture, draw_attention, draw_result, watch_attention
 from .command import CommandParser, model_parser, run_command, write_picture
+
+# How many detections --attention shows.
+_LOOKS = 5
 
 
 def build_parser() -> CommandParser:
@@ -25,7 +30,9 @@ def build_parser() -> CommandParser:
         "Write images with what a model finds in them: objects or, of a panoptic model, segments.",
         [
             "--config-file COCO-Detection/detr_R_50.yaml --weights detr://detr_R_50 --device cpu "
-            "--input a.jpg b.jpg --output out"
+            "--input a.jpg b.jpg --output out",
+            "--config-file Shapes-Detection/detr_tiny.yaml --weights output/demo/model_final.pth "
+            "--input photo.jpg --output looked.png --attention",
         ],
     )
     images = "image files, or patterns such as 'photos/*.jpg'"
@@ -36,9 +43,24 @@ def build_parser() -> CommandParser:
     score = f"lowest score of objects (default: {defaults}); segments have that of MODEL.DETR.TEST"
     names = "--confidence", "--confidence-threshold"
     parser.add_argument(*names, type=float, metavar="S", help=score)
+    looks = (
+        "draw instead where the model looked for its K-th best detections, the best one being 1 (default: "
+        f"the {_LOOKS} best of those with the lowest score)"
+    )
+    parser.add_argument("--attention", nargs="*", type=int, metavar="K", help=looks)
+    layer = "with --attention: of decoder and encoder, from 1 on (default: the last ones)"
+    parser.add_argument("--layer", type=int, metavar="N", help=layer)
+    points = "with --attention: pixels whose encoder attention is drawn (default: the middles of the boxes)"
+    parser.add_argument("--points", nargs="+", type=point, metavar="X,Y", help=points)
     opts = "changes to the config; comes last"
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help=opts)
     return parser
+
+
+def point(text: str) -> tuple[float, float]:
+    """Read "X,Y"; a ValueError where it is not of that form."""
+    x, y = map(float, text.split(","))
+    return x, y
 
 
 def plan_outputs(inputs: Sequence[str], output: str) -> list[tuple[str, Path]]:
@@ -93,11 +115,43 @@ def draw(args: argparse.Namespace) -> None:
         start = time.perf_counter()
         image = predict.read_image(file)
         height, width = image.shape[:2]
-        result = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
+        watch = nullcontext() if args.attention is None else watch_attention(predict.model)
+        with watch as watched:
+            result = predict({"file_name": file, "height": height, "width": width, "image_id": 0})
         seconds = time.perf_counter() - start
-        picture, found = draw_result(image, result, metadata, confidence)
+        if watched is None:
+            picture, found = draw_result(image, result, metadata, confidence)
+        else:
+            picture, found = draw_looks(image, watched.image(), metadata, confidence, args)
         write_picture(picture, target)
         print(f"[{number}/{len(planned)}] {file}: {found} in {seconds:.2f} s, drawn in {target}")
+
+
+def draw_looks(
+    image: Picture,
+    attention: ImageAttention,
+    metadata: Metadata,
+    confidence: float,
+    args: argparse.Namespace,
+) -> tuple[Picture, str]:
+    """Draw where the model looked.
+
+    Args:
+        image, metadata, confidence: as of :func:`draw_result`.
+        attention: of the image.
+        args: ``attention``, ``layer`` and ``points``, as :func:`build_parser` parses them.
+
+    Raises:
+        UserError: there is no such detection or layer, or a point lies outside the image.
+    """
+    sure = int((attention.scores >= confidence).sum())
+    chosen = [number - 1 for number in args.attention] or list(range(min(sure, _LOOKS)))
+    layer = -1 if args.layer is None else args.layer - 1
+    if args.layer is not None and args.layer < 1:
+        raise UserError(f"--layer must be at least 1, not {args.layer}")
+    size = max(*image.shape[:2], 640)
+    picture = draw_attention(image, attention, chosen, args.points, metadata, layer, size)
+    return picture, f"attention of {len(chosen)} detections"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

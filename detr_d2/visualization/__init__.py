@@ -1,5 +1,7 @@
 """Pictures: predictions beside ground truth, and the curves of one training run or several."""
 
+from .attention import ImageAttention, watch_attention
+from .attention_picture import draw_attention
 from .colors import class_colors, instance_color
 from .comparison import TIME_NOTE, comparison_table, draw_comparison
 from .curves import CurvePanel, draw_training_curves, training_panels
@@ -16,6 +18,7 @@ __all__ = [
     "CurvePanel",
     "DetectionVisualizer",
     "Detections",
+    "ImageAttention",
     "PanelSample",
     "PanopticSample",
     "Picture",
@@ -27,6 +30,7 @@ __all__ = [
     "detections_from_instances",
     "detections_from_record",
     "draw_comparison",
+    "draw_attention",
     "draw_panel",
     "draw_result",
     "draw_segments",
@@ -39,4 +43,5 @@ __all__ = [
     "segment_colors",
     "summarize",
     "training_panels",
+    "watch_attention",
 ]

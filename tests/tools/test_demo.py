@@ -150,3 +150,41 @@ def test_the_demo_draws_on_the_image_as_the_model_reads_it(
     said = capsys.readouterr().err
     assert str(image) in said
     assert "INPUT.MAX_IMAGE_PIXELS" in said
+
+
+def predict(project: Project, output: Path, *more: str) -> int:
+    options = ["--config-file", project.config, "--weights", project.weights, "--input", project.images[0]]
+    return main([*options, "--output", str(output), *more])
+
+
+@pytest.mark.parametrize("kind", ["project", "panoptic_project"])
+def test_attention_is_drawn_in_place_of_what_is_found(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own: Project = request.getfixturevalue(kind)
+    assert predict(own, tmp_path / "best.png", "--attention", "--confidence", "0") == 0
+    number = {"project": 5, "panoptic_project": 4}[kind]  # four queries of the latter are things
+    assert f"attention of {number} detections" in capsys.readouterr().out
+    picture = Image.open(tmp_path / "best.png")
+    assert picture.width > 2 * 640  # decoder and encoder
+    drawn = set()
+    for more in ([], ["--layer", "1"], ["--points", "3,4", "30.5,20"]):
+        assert predict(own, tmp_path / "some.png", "--attention", "2", "4", *more) == 0
+        assert "attention of 2 detections" in capsys.readouterr().out
+        drawn.add((tmp_path / "some.png").read_bytes())
+    assert len(drawn) == 3
+    assert predict(own, tmp_path / "none.png", "--attention", "--confidence", "1") == 0
+
+
+@pytest.mark.parametrize(
+    "more", [["99"], ["0"], ["1", "--layer", "0"], ["1", "--layer", "9"], ["1", "--points", "64,3"],
+             ["1", "--points", "3"], ["1", "--points", "a,b"], ["x"]]
+)  # fmt: skip
+def test_attention_that_there_is_none_of_is_said_in_one_line(
+    project: Project, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(project, tmp_path / "a.png", "--attention", *more) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "a.png").exists()
