@@ -64,6 +64,13 @@ class PanopticGroundTruth:
         """
         return self._annotations[own_image(self._annotations, image_id, self.json_file)]
 
+    def read_map(self, annotation: Mapping[str, Any]) -> np.ndarray:
+        """The map of an image, as :func:`~detr_d2.data.segment_map.read_segment_ids` reads it."""
+        return read_segment_ids(self._map_file(annotation))
+
+    def _map_file(self, annotation: Mapping[str, Any]) -> str:
+        return os.path.join(self._root, annotation["file_name"])
+
     def compare(
         self,
         quality: PanopticQuality,
@@ -82,7 +89,7 @@ class PanopticGroundTruth:
             DataError: the image's map is missing or of another size, or ids and lists of segments do not
                 agree; names the file.
         """
-        image_id, map_file = annotation["image_id"], os.path.join(self._root, annotation["file_name"])
+        image_id, map_file = annotation["image_id"], self._map_file(annotation)
         gt_map = read_segment_ids(map_file)
         if gt_map.shape[:2] != pred_map.shape[:2]:
             raise DataError(

@@ -25,11 +25,13 @@ class Table:
         headings: of the columns.
         rows: as many entries each.
         note: a sentence above the table.
+        sentence: the last column is words, not numbers.
     """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    sentence: bool = False
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,8 @@ def _error_section(found: Found, album: Album) -> Section:
         "errors that cost little have low ones."
     )
     drawings = album.figure(figure, "What the kinds of errors cost", "AP50 that each kind of error costs")
-    return Section("Errors by kind", [text], drawings, [Table(["kind", "errors", "AP50 lost", "is"], rows)])
+    table = Table(["kind", "errors", "AP50 lost", "what it is"], rows, sentence=True)
+    return Section("Errors by kind", [text], drawings, [table])
 
 
 def _confusion_section(found: Found, album: Album) -> Section:

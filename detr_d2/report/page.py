@@ -122,4 +122,4 @@ def _made_of(cfg: CfgNode, facts: dict[str, Any]) -> Section:
     versions = facts.get("versions")
     if isinstance(versions, dict):
         rows += [[str(name), str(value)] for name, value in versions.items()]
-    return Section("Seed, versions and config", tables=[Table(["", ""], rows)])
+    return Section("Seed, versions and config", tables=[Table(["", ""], rows, sentence=True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_pq_by_class_is_that_of_the_evaluation(crowd_folder: Path, tmp_path: Pat
         evaluator.process([entry], [result])
     results = evaluator.evaluate()
     assert results is not None
-    averages, classes = panoptic_section(name, tmp_path).tables
+    averages, classes, confusions = panoptic_section(name, tmp_path).tables
     panoptic = results["panoptic_seg"]
     for row, suffix in zip(averages.rows, ("", "_th", "_st"), strict=True):
         assert row[1] == f"{panoptic[f'PQ{suffix}']:.1f}"
@@ -35,7 +36,14 @@ def test_pq_by_class_is_that_of_the_evaluation(crowd_folder: Path, tmp_path: Pat
         row = by_name[metadata.stuff_classes[own[number]]]
         assert row[2:5] == [percent(quality.pq), percent(quality.sq), percent(quality.rq)]
         assert row[5:] == [str(quality.tp), str(quality.fp), str(quality.fn)]
+    most = max(int(row[2]) for row in confusions.rows)
+    assert int(confusions.rows[0][2]) == most > 0
+    assert all(row[0] != row[1] for row in confusions.rows)
 
-    (tmp_path / "predictions.json").write_text("[]")
-    with pytest.raises(DataError, match=r"predictions\.json"):
-        panoptic_section(name, tmp_path)
+    file = tmp_path / "predictions.json"
+    content = json.loads(file.read_text())
+    content["annotations"][3]["segments_info"].pop()  # the map has its pixels
+    for wrong in ("[]", '{"annotations": [{}]}', '{"annotations": [1]}', json.dumps(content)):
+        file.write_text(wrong)
+        with pytest.raises(DataError, match=r"predictions\.json"):
+            panoptic_section(name, tmp_path)
