@@ -67,6 +67,7 @@ demo: $(READY)
 	@echo
 	@echo "Ground truth beside predictions: $(DEMO_OUTPUT)/predictions.png"
 	@echo "Loss and AP curves:              $(DEMO_OUTPUT)/curves.png"
+	@echo "Report, for a browser:           $(DEMO_OUTPUT)/report.html"
 	@echo "Weights:                         $(DEMO_OUTPUT)/model_final.pth"
 	@echo "Try next, after source $(VENV)/bin/activate:"
 	@echo "  detr-d2 eval --config-file $(DEMO_CONFIG) --weights $(DEMO_OUTPUT)/model_final.pth"
@@ -85,6 +86,7 @@ demo-panoptic: $(READY)
 	@echo
 	@echo "Image, ground truth, prediction: $(PANOPTIC_OUTPUT)/predictions.png"
 	@echo "Loss and PQ curves:              $(PANOPTIC_OUTPUT)/curves.png"
+	@echo "Report, for a browser:           $(PANOPTIC_OUTPUT)/report.html"
 	@echo "Weights:                         $(PANOPTIC_OUTPUT)/model_final.pth"
 	@echo "Try next, after source $(VENV)/bin/activate:"
 	@echo "  detr-d2 panoptic-threshold --config-file $(PANOPTIC_CONFIG) \\"
