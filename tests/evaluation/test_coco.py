@@ -50,7 +50,7 @@ def test_faster_coco_eval_gives_pycocotools_numbers(shapes, tmp_path, monkeypatc
 def test_without_faster_coco_eval_the_compiled_operators_or_pycocotools_are_used(monkeypatch):
     monkeypatch.setattr(coco, "COCOeval_faster", None)
     compiled = coco_evaluation.COCOeval_opt
-    assert coco._implementation() is (compiled if has_compiled_ops() else COCOeval)
+    assert coco.implementation() is (compiled if has_compiled_ops() else COCOeval)
 
 
 def test_panoptic_data_set_gives_the_numbers_of_its_instance_data_set(shapes, tmp_path):
