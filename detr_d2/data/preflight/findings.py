@@ -97,6 +97,13 @@ class Report:
                 named = replace(finding, first=f"{finding.first} ({other.source})")
                 self._found.setdefault(finding.kind, named)
 
+    def take(self, other: Report) -> None:
+        """Take over the findings of another look at the data set; those of a kind are counted together."""
+        for kind, finding in other._found.items():
+            known = self._found.get(kind)
+            count = finding.count + (known.count if known else 0)
+            self._found[kind] = replace(finding, count=count)
+
     @property
     def findings(self) -> list[Finding]:
         """All findings, errors first."""
@@ -130,14 +137,15 @@ class Report:
         if not self._found:
             return f"{self.heading()}; nothing was found that could be wrong"
         rows = [
-            [f.severity.value, f"{f.count:,}", _folded(f"{f.what}. {f.remedy}".rstrip()), f.first]
+            [f.severity.value, f"{f.count:,}", folded(f"{f.what}. {f.remedy}".rstrip()), f.first]
             for f in self.findings
         ]
         headers = ["", "count", "what is wrong, and what to do", "the first one"]
         return f"{self.heading()}\n{tabulate(rows, headers, tablefmt='simple')}"
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """A text of the table, in lines."""
     return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 

@@ -35,6 +35,23 @@ KINDS: dict[str, Kind] = {
     ),
     "record": _error("records lack an entry, or are no objects", "Add the entries."),
     "no-images": _error("data set holds no image", "Check the file."),
+    # Files of other formats than COCO's
+    "bad-label": _error("labels cannot be read", "Correct or remove them."),
+    "no-labels": _error(
+        "images, all of the split, have no label file",
+        "Check the folder of the labels: of images/a.jpg it is labels/a.txt.",
+    ),
+    "no-label-file": _note("images have no label file and count as images without objects", ""),
+    "shape-left-out": _warning(
+        "shapes have no area and are left out", "Draw polygons, rectangles or circles."
+    ),
+    "split-elsewhere": _warning("splits are named that are not there", ""),
+    "file-left-out": _warning(
+        "annotation files are left out, because their names say no split", "Name them for one, or move them."
+    ),
+    "counted-from-0": _note(
+        "files of boxes that are counted from 0: one has a 0", "Nothing. Pascal VOC counts pixels from 1."
+    ),
     # Ids
     "bad-id": _error("ids are neither numbers nor text", "Use integers from 1 on."),
     "mixed-ids": _error(
@@ -153,6 +170,22 @@ KINDS: dict[str, Kind] = {
         "COCO's are x, y, width and height, in pixels.",
     ),
     "no-objects": _warning("images, all of the data set, have no object", "Check the annotations."),
+    # Images by their content, over all splits
+    "shared-image": _error(
+        "images are also in another split, byte for byte",
+        "Keep them in one: figures of images that were trained on say nothing.",
+    ),
+    "shared-like-image": _warning(
+        "images show nearly what one of another split does",
+        "Keep them in one split: they make evaluation look better than it is.",
+    ),
+    "copied-image": _warning("images are another one of their split, byte for byte", "Remove them."),
+    "like-image": _note(
+        "images show nearly what another one of their split does", "Nothing, if that is meant."
+    ),
+    "not-compared": _note(
+        "images, all of the data set, were compared byte for byte alone", "Nothing: they are many."
+    ),
     # Limits
     "more-than-queries": _warning(
         "images have more objects (up to {most}) than MODEL.DETR.NUM_OBJECT_QUERIES ({limit})",

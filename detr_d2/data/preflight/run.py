@@ -200,18 +200,21 @@ def _numbers_apart(metadata: Any) -> bool:
 
 
 @without_garbage_collection()
-def check_instances(report: Report, image_root: str, needs: Needs) -> Report:
-    """Look at COCO's instance annotations in ``report.source``."""
-    content = _content(report, forget_sound_polygons())
+def check_instances(report: Report, image_root: str, needs: Needs, content: Any = None) -> Report:
+    """Look at COCO's instance annotations in ``report.source``, or at what was read from there."""
+    content = _content(report, forget_sound_polygons()) if content is None else content
     if not report.errors:
         _finish(report, look_at_instances(report, content, image_root, needs.masks), needs, image_root)
     return report
 
 
 @without_garbage_collection()
-def check_panoptic(report: Report, image_root: str, panoptic_root: str, needs: Needs) -> Report:
-    """Look at COCO's panoptic annotations in ``report.source``, and at the maps in ``panoptic_root``."""
-    content = _content(report)
+def check_panoptic(
+    report: Report, image_root: str, panoptic_root: str, needs: Needs, content: Any = None
+) -> Report:
+    """Look at COCO's panoptic annotations in ``report.source``, or at what was read from there, and at the
+    maps in ``panoptic_root``."""
+    content = _content(report) if content is None else content
     if not report.errors:
         metadata = MetadataCatalog.get(report.name).as_dict() if report.name else {}
         columns = look_at_panoptic(report, content, image_root, panoptic_root, metadata)
