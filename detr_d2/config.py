@@ -193,6 +193,10 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # INPUT.CROP.SIZE (when INPUT.CROP.ENABLED), then resized like the other half. The longer side is at most
     # ten times as long: narrower images become smaller.
     cfg.INPUT.CROP.RESIZE_SHORTEST_EDGE = (400, 500, 600)
+    # A data set of your own, of any known format: a folder, or the json or data.yaml that it starts from. It
+    # decides DATASETS.TRAIN and TEST, MODEL.DETR.NUM_CLASSES and, where they are too low,
+    # MODEL.DETR.NUM_OBJECT_QUERIES and TEST.DETECTIONS_PER_IMAGE. --data of detr-d2 train sets it.
+    cfg.DATASETS.PATH = ""
     # Data sets in COCO format to register by name: (name, annotation json, image folder) each.
     cfg.DATASETS.COCO_JSON = ()
     # The same in COCO's panoptic format: (name, panoptic json, image folder, folder of the maps) each.

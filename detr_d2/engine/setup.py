@@ -16,6 +16,7 @@ from ..config_file import read_config
 from ..data import read_classes, register_configured
 from ..detectron2_keys import warn_of_keys_without_effect
 from ..errors import ConfigError, named
+from .own_data import use_own_data
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -60,6 +61,8 @@ def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int |
 def make_ready(cfg: CfgNode) -> None:
     """Register a config's data sets, read what classes they have, and freeze it.
 
+    A DATASETS.PATH is used as it was when OUTPUT_DIR was written, where it was.
+
     Raises:
         ConfigError: a model, backbone or data set that cannot be had; names the key.
         DataError: a file of annotations cannot be used.
@@ -73,6 +76,7 @@ def make_ready(cfg: CfgNode) -> None:
             raise ConfigError(
                 f"{key} is {name!r}, which is not registered; near are {', '.join(near) or 'none'}"
             )
+    use_own_data(cfg, keep=True, testing=True)
     register_configured(cfg)
     read_classes(cfg)
     cfg.freeze()
@@ -89,6 +93,9 @@ def setup(args: argparse.Namespace) -> CfgNode:
     """
     cfg = read_config(args.config_file, args.opts)
     check_device(cfg, args.num_gpus, args.num_processes)
+    if cfg.DATASETS.PATH:  # of which there is much to say
+        setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="detr_d2")
+    use_own_data(cfg, keep=args.resume or args.eval_only, testing=args.eval_only, fixed=args.opts[::2])
     make_ready(cfg)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="detr_d2")
     default_setup(cfg, args)

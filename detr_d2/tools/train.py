@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from ..config_file import find_config
 from ..data.preflight import preflight
 from ..engine import DetrTrainer, argument_parser, launch, load_for_evaluation, setup
+from ..engine.own_data import default_config
 from ..errors import ConfigError
 from .command import CONFIG_HELP, CommandParser, run_command
 
@@ -26,7 +27,8 @@ def build_parser() -> CommandParser:
         [
             "--config-file Shapes-Detection/detr_tiny.yaml OUTPUT_DIR output/shapes",
             "--config-file COCO-Detection/detr_R_50.yaml --num-gpus 8 --resume",
-            "--config-file Custom-Detection/detr_small.yaml --weights model.pth SOLVER.MAX_ITER 3000",
+            "--data my/data",
+            "--config-file Custom-Detection/detr_small.yaml --data my/data/data.yaml --weights model.pth",
         ],
     )
 
@@ -42,6 +44,11 @@ def run_parser(name: str, description: str, examples: Sequence[str]) -> CommandP
         name, description, examples, conflict_handler="resolve", parents=[argument_parser()]
     )
     parser.add_argument("--config-file", default="", metavar="FILE", help=CONFIG_HELP)
+    data = (
+        "data set of your own: a folder, json or data.yaml in COCO's, YOLO's, Pascal VOC's or labelme's "
+        "format; classes and splits are inferred, and --config-file may be left out (sets DATASETS.PATH)"
+    )
+    parser.add_argument("--data", metavar="PATH", help=data)
     weights = "checkpoint to start from, or detr://NAME of published ones (default: MODEL.WEIGHTS)"
     parser.add_argument("--weights", metavar="FILE", help=weights)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
@@ -55,13 +62,19 @@ def start(args: argparse.Namespace) -> None:
         args: what :func:`run_parser` parses.
 
     Raises:
-        UserError: there is no such config.
+        UserError: there is no such config, or no such data set.
     """
+    if args.data and not args.config_file:
+        args.config_file = default_config(args.data)
     if args.config_file:
         args.config_file = find_config(args.config_file)
     elif "--config-file" not in args.opts:  # which says that it comes before them
-        raise ConfigError(f"--config-file is missing: {CONFIG_HELP}")
-    for key, value in (("MODEL.DEVICE", args.device), ("MODEL.WEIGHTS", args.weights)):
+        raise ConfigError(f"--config-file is missing: {CONFIG_HELP}; or --data PATH, a data set of your own")
+    for key, value in (
+        ("MODEL.DEVICE", args.device),
+        ("MODEL.WEIGHTS", args.weights),
+        ("DATASETS.PATH", args.data),
+    ):
         if value is not None:
             args.opts = [key, value, *args.opts]
     launch(run, args)

@@ -1,0 +1,50 @@
+"""``detr-d2 train --data PATH``: a data set of one's own by its path alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from detr_d2.tools.train import main
+
+from ..data.formats.layouts import sample, write_yolo
+
+pytestmark = pytest.mark.usefixtures("catalog")
+
+SHORT = ["SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WORKERS", "0", "SOLVER.AMP.ENABLED", "False"]
+SHORT += ["TEST.EVAL_PERIOD", "0"]
+
+
+def train(folder: Path, iterations: int, *words: str) -> int:
+    keys = ["OUTPUT_DIR", str(folder.parent / "output"), "SOLVER.MAX_ITER", str(iterations), *SHORT]
+    return main(["--data", str(folder), "--device", "cpu", *words, *keys])
+
+
+def test_a_folder_alone_is_trained_on_resumed_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = sample(tmp_path, splits=(6,))
+    folder = write_yolo(sets, tmp_path / "images", tmp_path / "dishes")
+    output = tmp_path / "output"
+    assert train(folder, 2) == 0
+    names = torch.load(output / "model_final.pth")["metadata"]["thing_classes"]
+    assert names == ["cup", "jug", "plate"]
+    cut = {file.name: file.read_bytes() for file in (output / "data").iterdir()}
+    assert set(cut) == {"summary.json", "dishes-train.json", "dishes-val.json"}
+    assert len(json.loads(cut["dishes-val.json"])["images"]) == 1
+    assert "dishes-val" in capsys.readouterr().out
+
+    assert train(folder, 3, "--resume", "--config-file", str(output / "config.yaml")) == 0
+    assert train(folder, 3, "--eval-only", "--weights", str(output / "model_final.pth")) == 0
+    assert {file.name: file.read_bytes() for file in (output / "data").iterdir()} == cut
+
+
+def test_a_path_that_is_no_data_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (tmp_path, tmp_path / "absent"):
+        assert main(["--data", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert str(path) in error
