@@ -151,6 +151,8 @@ FEW = "SOLVER.MAX_ITER 2 SOLVER.IMS_PER_BATCH 2 SOLVER.AMP.ENABLED False DATALOA
 LINES = f"""\
 shapes --train 8 --val 4 --processes 1
 check datasets/shapes/annotations/instances_val.json datasets/shapes/val --classes 3
+check datasets/shapes
+train --data datasets/shapes OUTPUT_DIR own TEST.EVAL_PERIOD 0 {FEW}
 train --config-file Shapes-Detection/detr_tiny.yaml OUTPUT_DIR out TEST.EVAL_PERIOD 0 {FEW}
 eval --config-file Shapes-Detection/detr_tiny.yaml --weights out/model_final.pth OUTPUT_DIR evaluated {FEW}
 predict --config-file Shapes-Detection/detr_tiny.yaml --weights out/model_final.pth \

@@ -1,4 +1,4 @@
-"""Look at a data set in COCO's format: ``detr-d2 check JSON IMAGES``.
+"""Look at a data set: ``detr-d2 check PATH``, or ``detr-d2 check JSON IMAGES [MAPS]`` of one json alone.
 
 It prints what training and evaluation print before they start. The exit status is 0 where nothing stops
 them, and 2 where something does.
@@ -10,7 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ..data.formats import read_data_set
 from ..data.image_file import MAX_PIXELS
+from ..data.own import look_at_data_set, statistics, table
 from ..data.preflight import Needs, Report, check_instances, check_panoptic
 from ..data.preflight.findings import stop_at_errors
 from .command import CommandParser, run_command
@@ -20,13 +22,18 @@ def build_parser() -> CommandParser:
     """The command's arguments."""
     parser = CommandParser(
         "check",
-        "Look for what is wrong with a data set in COCO's format, and print it as a table. Exit status: 0 "
-        "where nothing stops a training, 2 where something does.",
-        ["train.json images --classes 3", "panoptic.json images maps --masks"],
+        "Look for what is wrong with a data set, and print it as a table: of a folder in COCO's, YOLO's, "
+        "Pascal VOC's or labelme's format all splits, against each other too; of a json in COCO's format, "
+        "with the folder of its images, this alone. Exit status: 0 where nothing stops a training, 2 where "
+        "something does.",
+        ["my/data", "train.json images --classes 3", "panoptic.json images maps --masks"],
     )
-    parser.add_argument("json", metavar="JSON", help="annotations, of instances or panoptic")
-    parser.add_argument("images", metavar="IMAGES", help="folder of the images")
+    parser.add_argument("path", metavar="PATH", help="folder of a data set, its data.yaml, or a json")
+    parser.add_argument("images", metavar="IMAGES", nargs="?", help="of a json: folder of the images")
     parser.add_argument("maps", metavar="MAPS", nargs="?", help="folder of the segmentation maps (panoptic)")
+    parser.add_argument(
+        "--panoptic", action="store_true", help="of a folder with both, COCO's panoptic annotations"
+    )
     parser.add_argument("--masks", action="store_true", help="every object needs a mask (MODEL.MASK_ON)")
     parser.add_argument("--classes", type=int, metavar="N", help="MODEL.DETR.NUM_CLASSES of the model")
     parser.add_argument("--queries", type=int, metavar="N", help="its MODEL.DETR.NUM_OBJECT_QUERIES")
@@ -43,16 +50,27 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         DataError: the data set has errors; says the first one.
     """
-    needs = Needs(
-        args.classes, args.queries, args.detections, args.masks, args.maps is not None, args.max_pixels
-    )
-    report = Report(args.json)
+    panoptic = args.panoptic or args.maps is not None
+    needs = Needs(args.classes, args.queries, args.detections, args.masks, panoptic, args.max_pixels)
+    if args.images is None:
+        _check_data_set(args, needs)
+        return
+    report = Report(args.path)
     if args.maps is None:
         check_instances(report, args.images, needs)
     else:
         check_panoptic(report, args.images, args.maps, needs)
     print(report.table())
     stop_at_errors([report])
+
+
+def _check_data_set(args: argparse.Namespace, needs: Needs) -> None:
+    """Look at all splits of what lies at a path."""
+    data = read_data_set(args.path, args.panoptic)
+    between = look_at_data_set(data, needs)
+    print(table(data, between))
+    print(f"\n{statistics(data.splits)}")
+    stop_at_errors([*(split.report for split in data.splits), between])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

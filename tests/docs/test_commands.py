@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -88,8 +87,13 @@ def reader(tmp_path: Path) -> Path:
     write_shapes(shapes, ShapesConfig(), ShapesSize(train=8, val=4))
     for folder, kind in (("my", "instances"), ("panoptic", "panoptic")):
         (tmp_path / folder).mkdir()
-        for split in ("train", "val"):
-            shutil.copy(shapes / "annotations" / f"{kind}_train.json", tmp_path / folder / f"{split}.json")
+        content = json.loads((shapes / "annotations" / f"{kind}_train.json").read_text())
+        for split, ids in (("train", range(1, 5)), ("val", range(5, 9))):
+            part = {
+                "images": [image for image in content["images"] if image["id"] in ids],
+                "annotations": [entry for entry in content["annotations"] if entry["image_id"] in ids],
+            }
+            (tmp_path / folder / f"{split}.json").write_text(json.dumps({**content, **part}))
         (tmp_path / folder / "images").symlink_to(shapes / "train")
     (tmp_path / "panoptic" / "maps").symlink_to(shapes / "panoptic_train")
     with Image.open(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from detr_d2.tools.check import main
+
+from ..data.formats.layouts import sample, write_coco
 
 
 @pytest.fixture
@@ -64,3 +68,57 @@ def test_the_model_s_limits_are_options(
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "absent.json"), str(tmp_path)]) == 2
     assert "absent.json" in capsys.readouterr().err
+
+
+@pytest.fixture
+def dishes(tmp_path: Path) -> Path:
+    return write_coco(sample(tmp_path), tmp_path / "images", tmp_path / "dishes")
+
+
+def test_a_folder_is_looked_at_with_all_its_splits(dishes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(dishes)]) == 0
+    output, error = capsys.readouterr()
+    assert error == ""
+    for word in ("train", "val", "test", "plate", "(COCO)"):
+        assert word in output
+
+
+def break_image(folder: Path) -> str:
+    (folder / "images/val1.png").write_bytes(b"no image")
+    return "val1.png"
+
+
+def break_json(folder: Path) -> str:
+    (folder / "val.json").write_text("")
+    return "val.json"
+
+
+def break_place(folder: Path) -> str:
+    (folder / "images").rename(folder.parent / "elsewhere")
+    return "train1.png"
+
+
+def break_splits(folder: Path) -> str:
+    shutil.copy(folder / "images/train1.png", folder / "images/val1.png")
+    return "train1.png"
+
+
+@pytest.mark.parametrize("fault", [break_image, break_json, break_place, break_splits])
+def test_a_folder_with_an_error_has_one_table_one_line_and_status_2(
+    fault: Callable[[Path], str], dishes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = fault(dishes)
+    before = sorted(dishes.parent.rglob("*"))
+    assert main([str(dishes)]) == 2
+    output, error = capsys.readouterr()
+    assert output.count("what is wrong") == 1
+    assert name in output
+    assert error.count("\n") == 1
+    assert name in error
+    assert sorted(dishes.parent.rglob("*")) == before
+
+
+def test_a_json_alone_is_a_data_set_of_one_split(dishes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(dishes / "val.json")]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.split() == ["images", "3"] for row in rows)

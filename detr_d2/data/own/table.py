@@ -12,7 +12,7 @@ from ..formats.coco_classes import labelled
 from ..preflight import Finding, Report
 from ..preflight.findings import folded
 
-# Of more classes the rarest are not listed one by one.
+# So many classes are listed, in the order of their numbers.
 _MOST_CLASSES = 100
 
 
@@ -44,11 +44,14 @@ def statistics(splits: Sequence[Split]) -> str:
         return "no split could be read"
     counts = [_per_class(split) for split in read]
     names = list(dict.fromkeys(name for count in counts for name in count))
+    used = [name for name in names if any(count[name] for count in counts)]
     rows = [["images", *(f"{split.report.images:,}" for split in read)]]
     rows.append(["objects", *(f"{split.report.objects:,}" for split in read)])
-    rows += [[f"  {name}", *(f"{count[name]:,}" for count in counts)] for name in names[:_MOST_CLASSES]]
-    if len(names) > _MOST_CLASSES:
-        rows.append([f"  and {len(names) - _MOST_CLASSES} more classes", *("" for _ in read)])
+    rows += [[name, *(f"{count[name]:,}" for count in counts)] for name in used[:_MOST_CLASSES]]
+    if len(used) > _MOST_CLASSES:
+        rows.append([f"and {len(used) - _MOST_CLASSES} more classes", *("" for _ in read)])
+    if len(used) < len(names):
+        rows.append([f"and {len(names) - len(used)} classes without objects", *("" for _ in read)])
     align = ["left", *("right" for _ in read)]
     return tabulate(
         rows, ["", *(split.name for split in read)], tablefmt="simple", colalign=align, disable_numparse=True
