@@ -122,3 +122,40 @@ def test_a_json_alone_is_a_data_set_of_one_split(dishes: Path, capsys: pytest.Ca
     assert main([str(dishes / "val.json")]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert any(row.split() == ["images", "3"] for row in rows)
+
+
+def test_a_mended_copy_is_written_with_the_list_of_changes(
+    dishes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_image(dishes)
+    mended = tmp_path / "deep" / "mended"
+    assert main([str(dishes), "--fix", str(mended)]) == 0
+    assert sorted(file.name for file in mended.iterdir()) == [
+        "changes.txt",
+        "test.json",
+        "train.json",
+        "val.json",
+    ]
+    (line,) = (mended / "changes.txt").read_text().splitlines()
+    assert line.startswith("val: ")
+    assert "val1.png" in line
+    # The copy is a data set, of the images where they are.
+    capsys.readouterr()
+    assert main([str(mended)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["images", "5", "2", "2"] in rows
+
+
+def test_nothing_is_written_where_errors_are_left(
+    dishes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_json(dishes)
+    assert main([str(dishes), "--fix", str(tmp_path / "mended")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "mended").exists()
+
+
+def test_a_folder_with_files_is_not_written_to(dishes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(dishes), "--fix", str(dishes)]) == 2
+    assert str(dishes) in capsys.readouterr().err
+    assert main([str(dishes / "val.json"), str(dishes / "images"), "--fix", "mended"]) == 2

@@ -14,6 +14,7 @@ from detr_d2.data.own import look_at_data_set, statistics, table
 from detr_d2.data.preflight import Needs, Report
 
 from ..formats.layouts import WRITERS, sample, write_coco, write_yolo
+from .faults import FAULTS
 
 
 @pytest.fixture
@@ -116,3 +117,18 @@ def test_statistics_are_counts_by_split_and_class(folder: Path) -> None:
             count = sum(entry["category_id"] == number for entry in content["annotations"])
             expected[name].append(str(count))
     assert rows == expected
+
+
+def test_every_planted_fault_is_named_by_its_kind(tmp_path: Path) -> None:
+    """One at a time: errors of the records' form keep the rest from being looked at."""
+    for number, (name, (change, _, _)) in enumerate(FAULTS.items()):
+        sets = sample(tmp_path / str(number), polygons=True, splits=(3,))
+        root = write_coco(sets, tmp_path / str(number) / "images", tmp_path / str(number) / "written")
+        image, entry = sets["train"]["images"][0], sets["train"]["annotations"][1]
+        assert entry["image_id"] == image["id"]
+        change(image, entry, root / "images" / image["file_name"])
+        (root / "train.json").write_text(json.dumps(sets["train"]))
+        (split,) = look(root)[0].splits
+        finding = split.report.found(name.split()[0])
+        assert finding is not None, name
+        assert image["file_name"] in finding.first or str(entry["id"]) in finding.first, name
