@@ -16,6 +16,7 @@ COMMANDS = {
     "eval": ("eval", "evaluate a trained model on a data set"),
     "predict": ("demo", "draw what a model finds in images"),
     "check": ("check", "look for what is wrong with a data set"),
+    "make-coco": ("make_coco", "write a data set of any known format in COCO's"),
     "convert": ("convert_checkpoint", "convert weights between the layouts of DETRs"),
     "zoo": ("zoo", "list the published models and the configs, or show one"),
     "shapes": ("generate_shapes", "generate the sample data set"),

@@ -152,6 +152,7 @@ LINES = f"""\
 shapes --train 8 --val 4 --processes 1
 check datasets/shapes/annotations/instances_val.json datasets/shapes/val --classes 3
 check datasets/shapes
+make-coco datasets/shapes --output coco --polygons
 train --data datasets/shapes OUTPUT_DIR own TEST.EVAL_PERIOD 0 {FEW}
 train --config-file Shapes-Detection/detr_tiny.yaml OUTPUT_DIR out TEST.EVAL_PERIOD 0 {FEW}
 eval --config-file Shapes-Detection/detr_tiny.yaml --weights out/model_final.pth OUTPUT_DIR evaluated {FEW}

@@ -10,7 +10,9 @@ import torch
 
 from detr_d2.tools.train import main
 
+from ..data.conftest import sound_panoptic
 from ..data.formats.layouts import sample, write_yolo
+from ..data.formats.test_coco import write_panoptic
 
 pytestmark = pytest.mark.usefixtures("catalog")
 
@@ -40,6 +42,16 @@ def test_a_folder_alone_is_trained_on_resumed_and_evaluated(
     assert train(folder, 3, "--resume", "--config-file", str(output / "config.yaml")) == 0
     assert train(folder, 3, "--eval-only", "--weights", str(output / "model_final.pth")) == 0
     assert {file.name: file.read_bytes() for file in (output / "data").iterdir()} == cut
+
+
+def test_a_panoptic_folder_alone_gets_its_panoptic_quality(tmp_path: Path) -> None:
+    folder = tmp_path / "dishes"
+    folder.mkdir()
+    for split in ("train", "val"):
+        write_panoptic(folder, split, sound_panoptic(), f"images/{split}", f"maps/{split}")
+    assert train(folder, 1) == 0
+    last = json.loads((tmp_path / "output" / "metrics.json").read_text().splitlines()[-1])
+    assert "panoptic_seg/PQ" in last
 
 
 def test_a_path_that_is_no_data_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

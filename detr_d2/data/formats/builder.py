@@ -14,6 +14,7 @@ from .split import Json, Split
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
+Mask = Sequence[Sequence[float]] | Json
 
 
 class SplitBuilder:
@@ -40,20 +41,20 @@ class SplitBuilder:
         self._images.append({"id": number, "file_name": name, "width": size[0], "height": size[1]})
         return number
 
-    def add_object(self, image: int, name: str, box: Box, polygons: Sequence[Sequence[float]] = ()) -> None:
+    def add_object(self, image: int, name: str, box: Box, mask: Mask = ()) -> None:
         """Add an object to an image.
 
         Args:
             image: its id.
             name: of the class.
             box: x0, y0, x1, y1 in pixels, from the upper left corner of the image.
-            polygons: [x0, y0, x1, y1, ...] each, likewise; none where the object has no mask.
+            mask: polygons [x0, y0, x1, y1, ...], likewise, or compressed RLE; empty where there is none.
         """
         x0, y0, x1, y1 = box
         entry: Json = {"id": len(self._annotations) + 1, "image_id": image, "category_id": self._ids[name]}
         entry.update(bbox=[x0, y0, x1 - x0, y1 - y0], iscrowd=0)
-        if polygons:
-            entry["segmentation"] = [list(polygon) for polygon in polygons]
+        if mask:
+            entry["segmentation"] = mask if isinstance(mask, dict) else [list(polygon) for polygon in mask]
         self._annotations.append(entry)
 
     def split(self) -> Split:

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import ModuleType
 
 from ...errors import DataError, MissingFileError, named
-from . import coco, coco_panoptic, labelme, voc, yolo
+from . import coco, coco_panoptic, labelme, mask_files, voc, yolo
 from .split import Split, in_order
 
 # Each has NAME, LOOKED_FOR (in words), lies_at(path) and read(path). A new one is entered here.
-FORMATS: tuple[ModuleType, ...] = (coco, coco_panoptic, yolo, voc, labelme)
+FORMATS: tuple[ModuleType, ...] = (coco, coco_panoptic, yolo, voc, labelme, mask_files)
 
 
 @dataclass(frozen=True)

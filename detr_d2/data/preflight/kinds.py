@@ -45,6 +45,10 @@ KINDS: dict[str, Kind] = {
     "shape-left-out": _warning(
         "shapes have no area and are left out", "Draw polygons, rectangles or circles."
     ),
+    "bad-mask-file": _error(
+        "files of masks cannot be used", "Their size is that of their image, and each belongs to one."
+    ),
+    "empty-mask-file": _warning("files of masks have no pixel and are left out", "Draw or remove them."),
     "split-elsewhere": _warning("splits are named that are not there", ""),
     "file-left-out": _warning(
         "annotation files are left out, because their names say no split", "Name them for one, or move them."
