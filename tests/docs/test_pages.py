@@ -16,8 +16,10 @@ MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 KIB = 1024
 
 
-def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1000
+def test_the_readme_is_short_and_begins_with_a_picture() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.split()) <= 1000
+    assert re.match(r"# detr_d2\n\n!\[[^]]+\]\(docs/images/", text)
 
 
 @pytest.mark.parametrize(

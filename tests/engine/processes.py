@@ -46,6 +46,7 @@ def gradients(cfg: CfgNode, micro_batches: list[Batch]) -> dict[str, Tensor]:
     """Gradients of the sum of the losses of the micro-batches, over all processes."""
     torch.manual_seed(0)
     model: nn.Module = build_model(cfg).to(torch.get_default_dtype())
+    model.position_encoding.register_forward_hook(lambda *x: x[2].to(torch.get_default_dtype()))
     if comm.get_world_size() > 1:
         model = DistributedDataParallel(model)
     step = TrainStep(
