@@ -21,7 +21,7 @@ _NAMED, _NUMBERED, _CURVES = 40, 12, 10
 _BLUE = "#2f6fb3"
 
 
-def draw_panel(panel: CurvePanel) -> Figure:
+def draw_training(panel: CurvePanel) -> Figure:
     """Curves of the training."""
     figure, axes = _figure()
     panel.draw(axes)

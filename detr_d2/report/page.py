@@ -73,7 +73,7 @@ def _of_training(folder: Path, album: Album) -> list[Section]:
         return [Section("Curves", [message(error)])]
     drawings = []
     for panel in training_panels(metrics):
-        drawings += album.figure(figures.draw_panel(panel), panel.title, f"{panel.title} by iteration")
+        drawings += album.figure(figures.draw_training(panel), panel.title, f"{panel.title} by iteration")
     steps, _ = metrics.series("total_loss")
     return [Section("Curves", [f"{steps[-1] + 1:,} iterations."] if len(steps) else [], drawings)]
 
