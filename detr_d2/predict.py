@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
 from PIL import Image
@@ -23,6 +25,7 @@ from .checkpoint.class_rows import CATEGORY_IDS
 from .classes import category_numbers, thing_classes
 from .config_file import read_config
 from .data import load_dataset
+from .data.augmentation import build_augmentation
 from .data.dataset_mapper import build_mapper
 from .data.images import read_image, reading_options
 from .engine.setup import check_device, make_ready
@@ -32,11 +35,27 @@ from .modeling.class_loss import CLASS_LOSSES
 from .modeling.fast import FastInference
 from .visualization import Picture, draw_result
 
+# An image file, or pixels (H, W, 3) uint8 RGB.
+ImageLike = str | Path | Picture
+Several = list[str] | list[Path] | list[Picture]
+
+# So many images of one size go through a model together.
+_BATCH = 8
+
 
 class Predictor:
-    """Draws what a trained model finds: objects, or the segments of a panoptic model.
+    """Finds with a trained model: objects, or the segments of a panoptic model.
 
-    ``Predictor("COCO-Detection/detr_R_50.yaml").draw("photo.jpg").save("found.jpg")``
+    ::
+
+        predictor = Predictor("COCO-Detection/detr_R_50.yaml")
+        predictor.draw("photo.jpg").save("found.jpg")
+        instances = predictor("photo.jpg")["instances"]
+
+    ``supervision.Detections.from_detectron2`` takes such a result, too.
+
+    Attributes:
+        class_names: by the numbers of ``pred_classes``; empty where neither weights nor a data set tell.
     """
 
     def __init__(self, config: str, weights: str | None = None, device: str | None = None) -> None:
@@ -62,12 +81,37 @@ class Predictor:
         self._predict = ImagePredictor(cfg)
         self._likely = CLASS_LOSSES[cfg.MODEL.DETR.CLASS_LOSS].likely
         self._metadata = class_metadata(cfg, self._predict.class_names, self._predict.stuff_names)
+        self.class_names: list[str] = list(self._metadata.get("thing_classes", ()))
 
-    def draw(self, image_file: str, confidence: float | None = None) -> Image.Image:
+    @overload
+    def __call__(self, images: ImageLike) -> dict[str, Any]: ...
+
+    @overload
+    def __call__(self, images: Several) -> list[dict[str, Any]]: ...
+
+    def __call__(self, images: ImageLike | Several) -> dict[str, Any] | list[dict[str, Any]]:
+        """What is found, as Detectron2's models give it, on the CPU.
+
+        Args:
+            images: one or several; those of one size after resizing go through the model together.
+
+        Returns:
+            for one image ``instances`` (``Instances`` with ``pred_boxes`` in its pixels, ``scores``,
+            ``pred_classes`` and, of models with masks, ``pred_masks``) and ``panoptic_seg``, as far as the
+            config asks for them; for several images a list.
+
+        Raises:
+            MissingFileError, DataError: an image is not there, or cannot be read.
+        """
+        if isinstance(images, str | Path | np.ndarray):
+            return self._predict(self._predict.sample(images))
+        return self._predict.batch([self._predict.sample(image) for image in images])
+
+    def draw(self, image: ImageLike, confidence: float | None = None) -> Image.Image:
         """A picture of an image with what the model finds in it.
 
         Args:
-            image_file: any image that training could read.
+            image: any file that training could read, or pixels.
             confidence: lowest score of the objects that are drawn; None takes that of the model's kind of
                 class loss. Segments of a panoptic model have a key of ``MODEL.DETR.TEST`` for it.
 
@@ -79,10 +123,8 @@ class Predictor:
             confidence = self._likely
         if not 0 <= confidence <= 1:
             raise UserError(f"confidence must be from 0 to 1, not {confidence}")
-        image = self._predict.read_image(image_file)
-        height, width = image.shape[:2]
-        result = self._predict({"file_name": image_file, "height": height, "width": width, "image_id": 0})
-        return Image.fromarray(draw_result(image, result, self._metadata, confidence)[0])
+        pixels = image if isinstance(image, np.ndarray) else self._predict.read_image(str(image))
+        return Image.fromarray(draw_result(pixels, self(image), self._metadata, confidence)[0])
 
 
 def inference_config(
@@ -121,9 +163,10 @@ def inference_config(
 class ImagePredictor:
     """Called with a data-set record, returns what the model finds in its image.
 
-    The record needs ``file_name``, ``height`` and ``width`` (pixels). The image is read and resized as in
-    evaluation. The result is the model's, on the CPU and at the original image's size: ``instances``
-    (``Instances``) and ``panoptic_seg`` (ids and a list of segments), as far as the config asks for them.
+    The record needs ``file_name``, ``height`` and ``width`` (pixels), or is what :meth:`sample` makes. The
+    image is read and resized as in evaluation. The result is the model's, on the CPU and at the original
+    image's size: ``instances`` (``Instances``) and ``panoptic_seg`` (ids and a list of segments), as far as
+    the config asks for them.
 
     Attributes:
         model: in evaluation mode, on ``MODEL.DEVICE``.
@@ -158,17 +201,46 @@ class ImagePredictor:
         self.class_names: list[str] = list(metadata.get("thing_classes", ()))
         self.stuff_names: list[str] = list(metadata.get("stuff_classes", ()))
         self._mapper = build_mapper(cfg, is_train=False)
+        self._augmentations = T.AugmentationList(build_augmentation(cfg, is_train=False))
+        self._is_bgr = cfg.INPUT.FORMAT == "BGR"
         self._reading_options = reading_options(cfg)
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        with torch.inference_mode():
-            result: dict[str, Any] = self._detect([self._mapper(dict(record))])[0]
-        if "instances" in result:
-            result["instances"] = result["instances"].to("cpu")
-        if "panoptic_seg" in result:
-            ids, segments = result["panoptic_seg"]
-            result["panoptic_seg"] = ids.cpu(), segments
-        return result
+        return self.batch([record])[0]
+
+    def batch(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Results of several records. Images of one size after resizing go through the model together."""
+        samples = [record if "image" in record else self._mapper(dict(record)) for record in records]
+        of_size: dict[tuple[int, ...], list[int]] = {}
+        for place, sample in enumerate(samples):
+            of_size.setdefault(tuple(sample["image"].shape), []).append(place)
+        results: list[dict[str, Any]] = [{} for _ in samples]
+        for places in of_size.values():
+            for start in range(0, len(places), _BATCH):
+                some = places[start : start + _BATCH]
+                with torch.inference_mode():
+                    found = self._detect([samples[place] for place in some])
+                for place, result in zip(some, found, strict=True):
+                    results[place] = _on_cpu(result)
+        return results
+
+    def sample(self, image: ImageLike) -> dict[str, Any]:
+        """What the model is given of an image: its pixels after resizing, and its size before.
+
+        Raises:
+            MissingFileError, DataError: as :func:`~detr_d2.data.images.read_image`.
+            UserError: an array that is no image.
+        """
+        if not isinstance(image, np.ndarray):
+            height, width = self.read_image(str(image)).shape[:2]
+            record = {"file_name": str(image), "height": height, "width": width, "image_id": 0}
+            return dict(self._mapper(record))
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise UserError(f"an image must be (H, W, 3) uint8 in RGB, not {image.shape} {image.dtype}")
+        augmented = T.AugInput(image[..., ::-1] if self._is_bgr else image)
+        self._augmentations(augmented)
+        pixels = torch.from_numpy(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
+        return {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
 
     def read_image(self, file_name: str) -> Picture:
         """The image to draw on, (H, W, 3) RGB: what the model sees before it is resized.
@@ -177,6 +249,15 @@ class ImagePredictor:
             MissingFileError, DataError: as :func:`~detr_d2.data.images.read_image`.
         """
         return read_image(file_name, "RGB", **self._reading_options)
+
+
+def _on_cpu(result: dict[str, Any]) -> dict[str, Any]:
+    if "instances" in result:
+        result["instances"] = result["instances"].to("cpu")
+    if "panoptic_seg" in result:
+        ids, segments = result["panoptic_seg"]
+        result["panoptic_seg"] = ids.cpu(), segments
+    return result
 
 
 def _with_instances_alone(cfg: CfgNode) -> CfgNode:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from detectron2.structures import Instances
 from PIL import Image
 
+from detr_d2.data import load_dataset
+from detr_d2.engine import DetrTrainer
 from detr_d2.errors import MissingFileError, UserError
-from detr_d2.predict import Predictor
+from detr_d2.predict import ImagePredictor, Predictor, inference_config
 from detr_d2.tools.demo import main
 
 from .conftest import Project
@@ -41,3 +46,55 @@ def test_what_is_not_there_is_said(project: Project) -> None:
         predictor.draw("none.jpg")
     with pytest.raises(UserError, match="confidence"):
         predictor.draw(project.images[0], 1.5)
+
+
+@pytest.mark.parametrize("kind", ["project", "panoptic_project"])
+def test_files_arrays_and_batches_give_the_same(kind: str, request: pytest.FixtureRequest) -> None:
+    """Images of two sizes: those of one go through the model together."""
+    model: Project = request.getfixturevalue(kind)
+    predictor = Predictor(model.config, model.weights)
+    files = model.images[:3]
+    arrays = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    arrays.append(np.ascontiguousarray(arrays[0][:60]))
+    alone = [predictor(file) for file in files]
+    for found in (predictor(files), predictor(arrays)[:3], [predictor(Path(file)) for file in files]):
+        for one, other in zip(found, alone, strict=True):
+            assert one.keys() == other.keys()
+            same_instances(one["instances"], other["instances"])
+    cut = predictor(arrays)[3]["instances"]
+    assert cut.image_size == arrays[3].shape[:2]
+    assert predictor([]) == []
+
+
+def same_instances(one: Instances, other: Instances) -> None:
+    assert one.image_size == other.image_size
+    torch.testing.assert_close(one.scores, other.scores, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(one.pred_boxes.tensor, other.pred_boxes.tensor, rtol=1e-4, atol=1e-2)
+    assert torch.equal(one.pred_classes, other.pred_classes)
+
+
+def test_the_digits_are_those_of_an_evaluation(project: Project, tmp_path: Path) -> None:
+    cfg = inference_config(project.config, ["OUTPUT_DIR", str(tmp_path)], project.weights, "cpu")
+    predictor = ImagePredictor(cfg)
+    DetrTrainer.test(cfg, predictor.model)
+    written = json.loads((tmp_path / "inference" / "coco_instances_results.json").read_text())
+    records = load_dataset(cfg.DATASETS.TEST[0])
+    for record, found in zip(records, predictor.batch(records), strict=True):
+        scores = sorted(x["score"] for x in written if x["image_id"] == record["image_id"])
+        torch.testing.assert_close(
+            found["instances"].scores.sort().values, torch.tensor(scores), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(project: Project, image: np.ndarray) -> None:
+    with pytest.raises(UserError, match="uint8"):
+        Predictor(project.config, project.weights)(image)
