@@ -102,8 +102,13 @@ def _changed(cfg: CfgNode) -> Iterator[tuple[str, object]]:
         for name in key.split("."):
             node = node.get(name, default) if isinstance(node, CfgNode) else default
         of_parts = key.startswith("MODEL.") and key.count(".") > 1
-        if node != default and (is_detr or not of_parts):
+        if _as_lists(node) != _as_lists(default) and (is_detr or not of_parts):
             yield key, node
+
+
+def _as_lists(value: object) -> object:
+    """A value as YAML gives it back: a config that was written and read again has lists for tuples."""
+    return [_as_lists(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import detr_d2  # noqa: F401  comes before detectron2, which v0.6 needs
@@ -57,6 +59,16 @@ def test_nothing_is_said_of_defaults_and_of_what_is_honored(caplog: pytest.LogCa
     honored = ["SOLVER.BIAS_LR_FACTOR", "2.0", "SOLVER.WEIGHT_DECAY_BIAS", "0.0", "SEED", "1"]
     sgd = ["SOLVER.OPTIMIZER", "SGD", "SOLVER.NESTEROV", "True", "DATALOADER.REPEAT_THRESHOLD", "0.1"]
     warn_of_keys_without_effect(read_config("", [*DETR, *honored, *sgd]))
+    assert not caplog.records
+
+
+def test_nothing_is_said_of_defaults_that_were_written_and_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """YAML has no tuples."""
+    file = tmp_path / "config.yaml"
+    file.write_text(read_config("", DETR).dump())
+    warn_of_keys_without_effect(read_config(str(file)))
     assert not caplog.records
 
 
