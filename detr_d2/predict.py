@@ -27,20 +27,20 @@ from .config_file import read_config
 from .data import load_dataset
 from .data.augmentation import build_augmentation
 from .data.dataset_mapper import build_mapper
-from .data.images import read_image, reading_options
+from .data.images import image_header, read_image, reading_options
 from .engine.setup import check_device, make_ready
 from .errors import UserError
 from .modeling.build import check_mask_config
 from .modeling.class_loss import CLASS_LOSSES
-from .modeling.fast import FastInference
+from .modeling.fast import fast
 from .visualization import Picture, draw_result
 
 # An image file, or pixels (H, W, 3) uint8 RGB.
 ImageLike = str | Path | Picture
 Several = list[str] | list[Path] | list[Picture]
 
-# So many images of one size go through a model together.
-_BATCH = 8
+# So many images of one size go through a model together, and so many in all are in memory.
+_BATCH, _AT_ONCE = 8, 64
 
 
 class Predictor:
@@ -105,7 +105,9 @@ class Predictor:
         """
         if isinstance(images, str | Path | np.ndarray):
             return self._predict(self._predict.sample(images))
-        return self._predict.batch([self._predict.sample(image) for image in images])
+        chunks = (images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE))
+        batches = (self._predict.batch([self._predict.sample(x) for x in chunk]) for chunk in chunks)
+        return [result for batch in batches for result in batch]
 
     def draw(self, image: ImageLike, confidence: float | None = None) -> Image.Image:
         """A picture of an image with what the model finds in it.
@@ -119,8 +121,7 @@ class Predictor:
             UserError: ``confidence`` is not from 0 to 1.
             MissingFileError, DataError: the image is not there, or cannot be read.
         """
-        if confidence is None:
-            confidence = self._likely
+        confidence = self._likely if confidence is None else confidence
         if not 0 <= confidence <= 1:
             raise UserError(f"confidence must be from 0 to 1, not {confidence}")
         pixels = image if isinstance(image, np.ndarray) else self._predict.read_image(str(image))
@@ -197,7 +198,7 @@ class ImagePredictor:
                 check_mask_config(cfg)  # says what is missing
             asked = {"instances_on": test.INSTANCE_ON, "panoptic_on": True, "things": metadata["things"]}
             self.model.inference = replace(self.model.inference, **asked)
-        self._detect = FastInference(self.model.eval())
+        self._detect = fast(self.model.eval())
         self.class_names: list[str] = list(metadata.get("thing_classes", ()))
         self.stuff_names: list[str] = list(metadata.get("stuff_classes", ()))
         self._mapper = build_mapper(cfg, is_train=False)
@@ -232,8 +233,8 @@ class ImagePredictor:
             UserError: an array that is no image.
         """
         if not isinstance(image, np.ndarray):
-            height, width = self.read_image(str(image)).shape[:2]
-            record = {"file_name": str(image), "height": height, "width": width, "image_id": 0}
+            size = image_header(str(image), self._reading_options["max_pixels"], "Image file")
+            record = {"file_name": str(image), "height": size.height, "width": size.width, "image_id": 0}
             return dict(self._mapper(record))
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UserError(f"an image must be (H, W, 3) uint8 in RGB, not {image.shape} {image.dtype}")

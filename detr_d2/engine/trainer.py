@@ -30,8 +30,7 @@ from ..detectron2_keys import refuse_unsupported_keys
 from ..errors import CheckpointError
 from ..evaluation import build_evaluator
 from ..evaluation.build import takes
-from ..modeling import Detr
-from ..modeling.fast import FastInference
+from ..modeling.fast import fast
 from .batch_norm import use_sync_batch_norm_of_cpu
 from .data import check_data, data_facts, warn_of_other_data
 from .ema import ModelEma
@@ -274,14 +273,13 @@ class DetrTrainer(DefaultTrainer):
     ) -> dict[str, Any]:
         """As Detectron2's; a model that knows its ``class_names`` is compared with data sets by them.
 
-        A ``Detr`` is called by way of :class:`~detr_d2.modeling.fast.FastInference`.
+        A ``Detr`` is called by way of :func:`~detr_d2.modeling.fast.fast`.
         """
         if evaluators is None:
             names = getattr(getattr(model, "module", model), "class_names", None)
             known = {"model_classes": names} if takes(cls.build_evaluator, "model_classes") else {}
             evaluators = [cls.build_evaluator(cfg, name, **known) for name in cfg.DATASETS.TEST]
-        is_detr = isinstance(getattr(model, "module", model), Detr)
-        results: dict[str, Any] = super().test(cfg, FastInference(model) if is_detr else model, evaluators)
+        results: dict[str, Any] = super().test(cfg, fast(model), evaluators)
         return results
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,6 +13,14 @@ from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import is_parametrized
+
+from .detr import Detr
+
+
+def fast(model: nn.Module) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """What to call in inference: a ``Detr`` by way of :class:`FastInference`, any other model itself."""
+    return FastInference(model) if isinstance(getattr(model, "module", model), Detr) else model
 
 
 class FastInference:
@@ -20,7 +28,8 @@ class FastInference:
 
     (w * x + b - mean) / std · weight + bias is one convolution with other w and b. Logits differ from those
     of the model by some 1e-6, from the rounding of w. All else is the model's own: what is set on the model,
-    or written into its weights, counts from the next call on.
+    or written into its weights, counts from the next call on (but for writes through ``Tensor.data``, which
+    PyTorch does not count). A backbone that somebody watches with hooks is called itself.
 
     Args:
         model: a ``Detr`` in any mode, also wrapped for distributed training. It stays as it is.
@@ -29,7 +38,7 @@ class FastInference:
     def __init__(self, model: nn.Module):
         self._model: nn.Module = getattr(model, "module", model)
         self._backbone: nn.Module | None = None
-        self._made_of: list[tuple[int, int]] = []
+        self._made_of: list[tuple[Tensor, int]] = []  # held, so that no address is given out again
 
     def __call__(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The results of the model in evaluation mode, without gradients."""
@@ -42,8 +51,10 @@ class FastInference:
     def backbone(self) -> nn.Module:
         """The backbone's copy, made anew where a weight has changed since: averages are written in place."""
         backbone = self._model.get_submodule("backbone")
-        made_of = [(tensor.data_ptr(), tensor._version) for tensor in _tensors(backbone)]
-        if self._backbone is None or made_of != self._made_of:
+        if any(module._forward_hooks or module._forward_pre_hooks for module in backbone.modules()):
+            return backbone
+        made_of = [(x.detach(), 0 if x.is_inference() else x._version) for x in _tensors(backbone)]
+        if self._backbone is None or not _same(made_of, self._made_of):
             self._backbone, self._made_of = folded(backbone), made_of
         return self._backbone
 
@@ -56,7 +67,7 @@ def folded(backbone: nn.Module) -> nn.Module:
     """
     shared: dict[int, Any] = {id(tensor): tensor for tensor in _tensors(backbone)}
     backbone = copy.deepcopy(backbone, shared).eval()
-    convolutions: list[Any] = [x for x in backbone.modules() if isinstance(x, Conv2d) and _is_linear(x.norm)]
+    convolutions: list[Any] = [module for module in backbone.modules() if _can_be_folded(module)]
     for convolution in convolutions:
         norm = convolution.norm
         mean, var = norm.running_mean, norm.running_var
@@ -70,9 +81,18 @@ def folded(backbone: nn.Module) -> nn.Module:
     return backbone
 
 
-def _is_linear(norm: object) -> bool:
-    """Whether it is one in inference."""
-    return isinstance(norm, FrozenBatchNorm2d | _BatchNorm) and norm.running_mean is not None
+def _can_be_folded(module: nn.Module) -> bool:
+    """Whether it is Detectron2's convolution, as it is, with a norm that is linear in inference."""
+    if not isinstance(module, Conv2d) or type(module).forward is not Conv2d.forward:
+        return False
+    norm = module.norm
+    is_linear = isinstance(norm, FrozenBatchNorm2d | _BatchNorm) and norm.running_mean is not None
+    return is_linear and not is_parametrized(module)
+
+
+def _same(one: list[tuple[Tensor, int]], other: list[tuple[Tensor, int]]) -> bool:
+    keys = ([(tensor.data_ptr(), version) for tensor, version in each] for each in (one, other))
+    return next(keys) == next(keys)
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

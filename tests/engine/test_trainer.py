@@ -226,9 +226,9 @@ def test_evaluation_takes_the_fast_path_with_the_same_results(
             called.append(self)
             return super().__call__(batched_inputs)
 
-    monkeypatch.setattr("detr_d2.engine.trainer.FastInference", Spied)
+    monkeypatch.setattr("detr_d2.engine.trainer.fast", Spied)
     fast = DetrTrainer.test(training_config, model)
     assert len(called) == 11
-    monkeypatch.setattr("detr_d2.engine.trainer.FastInference", lambda model: model)
+    monkeypatch.setattr("detr_d2.engine.trainer.fast", lambda model: model)
     for name, value in DetrTrainer.test(training_config, model)["bbox"].items():
         assert fast["bbox"][name] == pytest.approx(value, abs=1e-3, nan_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import FrozenBatchNorm2d
+from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -70,6 +70,44 @@ def test_other_norms_stay(tiny_config: CfgNode) -> None:
     fast = FastInference(model)
     check(fast, model)
     assert sum(isinstance(m, nn.GroupNorm) for m in fast.backbone.modules()) == 1
+
+
+class Standardized(Conv2d):
+    """A convolution with a forward of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        x = nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+        return x if self.norm is None else self.norm(x)
+
+
+def test_convolutions_of_other_kinds_stay(tiny_config: CfgNode) -> None:
+    tiny_config.MODEL.RESNETS.NORM = "FrozenBN"
+    model = unlike_the_start(build_model(tiny_config))
+    stem = model.backbone.stem.conv1
+    own = Standardized(3, 8, 7, stride=2, padding=3, bias=False, norm=stem.norm)
+    model.backbone.stem.conv1 = own
+    check(FastInference(model), model)
+    model.backbone.stem.conv1 = nn.utils.parametrizations.weight_norm(stem)
+    check(FastInference(model), model)
+
+
+def test_a_watched_backbone_is_called_itself(tiny_config: CfgNode) -> None:
+    model = unlike_the_start(build_model(tiny_config))
+    fast = FastInference(model)
+    fast(images())
+    seen: list[int] = []
+    handle = model.backbone.stem.register_forward_hook(lambda *_: seen.append(1))
+    fast(images())
+    assert seen
+    handle.remove()
+    check(fast, model)
+
+
+def test_a_model_that_is_built_without_gradients_of_any_kind_is_called(tiny_config: CfgNode) -> None:
+    with torch.inference_mode():
+        model = build_model(tiny_config).eval()
+        assert len(FastInference(model)(images())) == 2
 
 
 def test_masks_and_segments_are_those_of_the_model() -> None:
