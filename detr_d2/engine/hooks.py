@@ -142,7 +142,7 @@ class ReportHook(HookBase):
         self._seed = seed
 
     def before_train(self) -> None:
-        write_facts(self._cfg.OUTPUT_DIR, self._seed)
+        write_facts(self._cfg.OUTPUT_DIR, self._seed, self._cfg.MODEL.DEVICE)
 
     def after_train(self) -> None:
         if self.trainer.iter + 1 < self.trainer.max_iter:

@@ -19,6 +19,11 @@ from .own_files import OwnData, read_again, write
 
 _LOGGER = logging.getLogger(__name__)
 
+# Of what is evaluated without the files of its training.
+_CUT_ANEW = (
+    "{} has no validation split, and {} none that was cut off for a training: a new one was cut off, with "
+    "images that the model may have been trained on. Name the training's OUTPUT_DIR, or its config.yaml."
+)
 # Taken where no config is named, by whether the data set is panoptic.
 _CONFIGS = {
     False: "Custom-Detection/own_data.yaml",
@@ -57,7 +62,11 @@ def use_own_data(cfg: CfgNode, keep: bool, testing: bool = False, fixed: Iterabl
     error: UserError | None = None
     if comm.is_main_process():
         try:
-            own = (read_again(cfg.OUTPUT_DIR, cfg.DATASETS.PATH) if keep else None) or prepare(cfg)
+            own = read_again(cfg.OUTPUT_DIR, cfg.DATASETS.PATH) if keep else None
+            if own is None:
+                own = prepare(cfg)
+                if testing and own.cut_seed is not None:
+                    _LOGGER.warning("%s", _CUT_ANEW.format(own.path, cfg.OUTPUT_DIR))
         except UserError as found:
             error = found
     owns = comm.all_gather(own)
@@ -98,7 +107,7 @@ def prepare(cfg: CfgNode) -> OwnData:
     cut = VAL not in splits
     seed = max(cfg.SEED, 0)
     if cut:
-        splits[TRAIN], splits[VAL] = cut_validation(splits[TRAIN], seed)
+        splits[TRAIN], splits[VAL] = cut_validation(splits[TRAIN], seed, max_pixels=needs.max_pixels)
     in_order = [splits[name] for name in (TRAIN, VAL, TEST) if name in splits]
     _LOGGER.info("%s", statistics(in_order))
     return write(cfg.OUTPUT_DIR, data, in_order, seed if cut else None)
@@ -137,7 +146,9 @@ def _enter(cfg: CfgNode, own: OwnData, testing: bool, fixed: set[str]) -> None:
     if "MODEL.DETR.NUM_OBJECT_QUERIES" not in fixed:
         detr.NUM_OBJECT_QUERIES = max(detr.NUM_OBJECT_QUERIES, _queries(own.most_objects))
     if "TEST.DETECTIONS_PER_IMAGE" not in fixed:
-        cfg.TEST.DETECTIONS_PER_IMAGE = max(cfg.TEST.DETECTIONS_PER_IMAGE, own.most_of_a_class)
+        # AP counts detections of each class by itself; this class loss gives so many of all together.
+        most = own.most_objects if detr.CLASS_LOSS == "focal" else own.most_of_a_class
+        cfg.TEST.DETECTIONS_PER_IMAGE = max(cfg.TEST.DETECTIONS_PER_IMAGE, most)
     cfg.DATASETS.PATH = ""
 
 

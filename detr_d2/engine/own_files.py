@@ -6,6 +6,7 @@ resumed, or evaluated, reads them again, so that its splits and classes stay wha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -89,6 +90,8 @@ def write(output: str, data: DataSet, splits: Sequence[Split], cut_seed: int | N
         UserError: a file cannot be written.
     """
     folder = os.path.join(os.path.abspath(output), _FOLDER)
+    with contextlib.suppress(FileNotFoundError):  # of a training before, whose annotations are replaced
+        os.remove(os.path.join(folder, _SUMMARY))
     stem = re.sub(r"[^\w.-]+", "_", os.path.basename(data.root)) or "data"
     parts = []
     for split in splits:

@@ -103,6 +103,21 @@ def test_queries_are_raised_for_the_fullest_image(objects: int, queries: int, fo
     assert max(100, objects) == cfg.TEST.DETECTIONS_PER_IMAGE
 
 
+@pytest.mark.parametrize(("class_loss", "limit"), [("cross_entropy", 3), ("focal", 6)])
+def test_the_limit_of_detections_is_of_a_class_or_of_all(class_loss: str, limit: int, folder: Path) -> None:
+    cfg = config(folder)
+    cfg.MODEL.DETR.CLASS_LOSS, cfg.TEST.DETECTIONS_PER_IMAGE = class_loss, 1
+    content = json.loads((folder / "train.json").read_text())
+    first = content["annotations"][0]
+    content["annotations"] = [
+        {**first, "id": number, "category_id": category}
+        for number, category in enumerate([1, 1, 1, 2, 2, 3], start=1)
+    ]
+    (folder / "train.json").write_text(json.dumps(content))
+    use_own_data(cfg, keep=False)
+    assert limit == cfg.TEST.DETECTIONS_PER_IMAGE
+
+
 def test_keys_of_the_command_line_stay(folder: Path) -> None:
     cfg = config(folder)
     cfg.MODEL.DETR.NUM_CLASSES = 7
@@ -139,6 +154,19 @@ def test_a_validation_split_is_cut_where_there_is_none_and_kept(folder: Path) ->
     # Another seed, and a data set that has changed, change nothing of what is resumed.
     (folder / "train.json").write_text("{}")
     assert images_of(without_val(folder, seed=2, keep=True)) == [train, val]
+
+
+def test_a_split_that_is_cut_anew_for_an_evaluation_is_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_val(folder, seed=1)
+    cfg = config(folder)
+    use_own_data(cfg, keep=True, testing=True)
+    assert not [r for r in caplog.records if r.levelname == "WARNING"], "that of the training is there"
+    cfg = config(folder)
+    cfg.OUTPUT_DIR = str(folder.parent / "elsewhere")
+    use_own_data(cfg, keep=True, testing=True)
+    assert [r for r in caplog.records if r.levelname == "WARNING" and cfg.OUTPUT_DIR in r.getMessage()]
 
 
 def test_a_folder_of_another_data_set_is_not_resumed(folder: Path, tmp_path: Path) -> None:

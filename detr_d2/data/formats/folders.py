@@ -25,15 +25,20 @@ def image_suffixes() -> frozenset[str]:
     return frozenset(Image.EXTENSION) - {".pdf", ".h5", ".hdf"}
 
 
-def images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path, below: bool = False) -> list[Path]:
     """The image files of a folder, by name.
+
+    Args:
+        folder: that is there.
+        below: those of all folders in it, too.
 
     Raises:
         UserError: the folder cannot be listed.
     """
     suffixes = image_suffixes()
     with named(os.fspath(folder)):
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+        files = folder.rglob("*") if below else folder.iterdir()
+        return sorted(path for path in files if path.suffix.lower() in suffixes)
 
 
 def folder_of(

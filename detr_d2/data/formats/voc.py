@@ -65,6 +65,9 @@ def read(path: Path) -> list[Split]:
         builder = SplitBuilder(name, folder, path, classes)
         builder.report = report
         _fill(builder, [(xml, picture) for xml, picture in part if picture], index, 0 if from_zero else 1)
+        left = sorted(index.keys() - {xml.stem for xml, _ in part})
+        if left and not (folder / "ImageSets" / "Main").is_dir():
+            report.add("unannotated-image", os.fspath(index[left[0]]), len(left))
         if from_zero:
             report.add("counted-from-0", os.fspath(folder), len(part))
         splits.append(builder.split())

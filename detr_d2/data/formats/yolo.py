@@ -127,7 +127,7 @@ def _images(entry: Any, base: Path, file: Path) -> list[Path]:
         place = base / entry.removeprefix("../")
     if place.is_dir():
         beneath = place / "images"
-        return images_in(beneath if beneath.is_dir() else place)
+        return images_in(beneath if beneath.is_dir() else place, below=True)
     if not place.is_file():
         raise MissingFileError(f"{file} names {entry}, which does not exist below {base}: correct it.")
     with named(os.fspath(place), (OSError, ValueError), DataError):

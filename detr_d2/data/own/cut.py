@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import DataError
 from ..formats import VAL, Json, Split
 from ..formats.coco_classes import labelled
+from ..image_file import MAX_PIXELS
 from ..preflight import Report
 from .content import copies, groups_of, near_pairs
 
@@ -17,7 +18,9 @@ from .content import copies, groups_of, near_pairs
 VALIDATION_SHARE = 0.2
 
 
-def cut_validation(split: Split, seed: int, share: float = VALIDATION_SHARE) -> tuple[Split, Split]:
+def cut_validation(
+    split: Split, seed: int, share: float = VALIDATION_SHARE, max_pixels: int = MAX_PIXELS
+) -> tuple[Split, Split]:
     """Divide a split in two, by images; those that show nearly the same stay together.
 
     The same images, seed and share give the same two splits. Groups of like images are taken in an order
@@ -27,6 +30,7 @@ def cut_validation(split: Split, seed: int, share: float = VALIDATION_SHARE) -> 
         split: sound; is left as it is.
         seed: of the drawing.
         share: of the images, that the second split shall have.
+        max_pixels: INPUT.MAX_IMAGE_PIXELS.
 
     Returns:
         what is left to train on, and the validation split; each has an image at least.
@@ -37,7 +41,7 @@ def cut_validation(split: Split, seed: int, share: float = VALIDATION_SHARE) -> 
     images = split.content["images"]
     files = [os.path.join(split.image_root, image["file_name"]) for image in images]
     same = [np.array([(group[0], other) for other in group]) for group in copies(files)]
-    groups = groups_of(len(files), chain(same, near_pairs(files)))
+    groups = groups_of(len(files), chain(same, near_pairs(files, max_pixels)))
     if len(groups) < 2:
         raise DataError(
             f"{split.report.source} has no validation split, and none can be cut off: its {len(images)} "

@@ -1,6 +1,6 @@
 """Mending a data set's annotations: what is wrong with a record is put right, or the record is left out.
 
-Only what can mean one thing is put right; where a fault can mean several, the record goes. Every change is
+Only what can mean one thing is put right; where a fault can mean several, the record goes. Changes are
 listed. Images are not touched.
 """
 

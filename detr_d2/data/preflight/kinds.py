@@ -42,6 +42,7 @@ KINDS: dict[str, Kind] = {
         "Check the folder of the labels: of images/a.jpg it is labels/a.txt.",
     ),
     "no-label-file": _note("images have no label file and count as images without objects", ""),
+    "unannotated-image": _note("images have no file of annotations and are left out", ""),
     "shape-left-out": _warning(
         "shapes have no area and are left out", "Draw polygons, rectangles or circles."
     ),

@@ -97,3 +97,16 @@ def test_a_list_that_names_no_file_is_an_error(tmp_path: Path) -> None:
         read_data_set(str(tmp_path))
     assert "train.txt" in str(error.value)
     assert "'b'" in str(error.value)
+
+
+def test_images_without_an_xml_are_counted(tmp_path: Path) -> None:
+    write(tmp_path, "a", SIZE + thing("cup", 1, 1, 10, 10))
+    for name in "bc":
+        Image.new("RGB", (60, 40)).save(tmp_path / "JPEGImages" / f"{name}.jpg")
+    (split,) = read_data_set(str(tmp_path)).splits
+    finding = split.report.found("unannotated-image")
+    assert (finding.count, Path(finding.first).name) == (2, "b.jpg")
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("a\n")
+    (split,) = read_data_set(str(tmp_path)).splits
+    assert split.report.found("unannotated-image") is None, "who lists images leaves others out"

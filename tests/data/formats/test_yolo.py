@@ -54,6 +54,16 @@ def test_a_line_that_cannot_be_used_is_named(line: str, folder: Path) -> None:
     assert len(split.content["annotations"]) == 1
 
 
+def test_images_of_folders_below_are_read_with_their_labels(folder: Path) -> None:
+    for name in ("images/train/more", "labels/train/more"):
+        (folder / name).mkdir()
+    Image.new("RGB", (20, 10)).save(folder / "images/train/more/b.png")
+    (folder / "labels/train/more/b.txt").write_text("1 0.5 0.5 1 1\n")
+    content = read(folder).content
+    assert [Path(image["file_name"]).name for image in content["images"]] == ["a.png", "b.png"]
+    assert content["annotations"][-1]["bbox"] == pytest.approx([0, 0, 20, 10])
+
+
 def test_an_image_without_labels_has_no_object_and_is_counted(folder: Path) -> None:
     Image.new("RGB", (20, 10)).save(folder / "images/train/b.png")
     split = read(folder)
