@@ -47,7 +47,7 @@ def _facts(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     real = [x for x in objects if not x.get("iscrowd", 0)]
     per_image = [sum(not x.get("iscrowd", 0) for x in objects_of(record)) for record in records]
     areas = np.array([_area(x) for x in real])
-    sizes = [(record["width"], record["height"]) for record in records]
+    sizes = [(record["width"], record["height"]) for record in records if record.get("height")]
     shares = [areas < _SMALL, (areas >= _SMALL) & (areas < _MEDIUM), areas >= _MEDIUM]
     return {
         "images": f"{len(records):,}",

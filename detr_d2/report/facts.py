@@ -12,13 +12,20 @@ from typing import Any
 import detectron2
 import torch
 
+from ..checkpoint.atomic import write_file
+
 FACTS = "run.json"
 _PACKAGES = ("detr_d2", "torch", "torchvision", "numpy", "pillow", "pycocotools", "faster-coco-eval")
 
 
-def write_facts(folder: str | Path, seed: int) -> None:
-    """Write ``run.json`` to a training's OUTPUT_DIR, when it starts or is resumed."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+def write_facts(folder: str | Path, seed: int, device: str) -> None:
+    """Write ``run.json`` to a training's OUTPUT_DIR, when it starts or is resumed.
+
+    Args:
+        folder: OUTPUT_DIR.
+        seed: that was drawn.
+        device: MODEL.DEVICE; a GPU is asked for its name only where it is used.
+    """
     facts = {
         "seed": seed,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -26,11 +33,11 @@ def write_facts(folder: str | Path, seed: int) -> None:
             "python": platform.python_version(),
             "detectron2": detectron2.__version__,
             **{name: found for name in _PACKAGES if (found := _version(name))},
-            "GPU": device,
+            "GPU": torch.cuda.get_device_name(device) if device.startswith("cuda") else "none",
         },
     }
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    Path(folder, FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(facts, indent=1) + "\n"
+    write_file(str(Path(folder, FACTS)), lambda file: file.write(text.encode()))
 
 
 def read_facts(folder: str | Path) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_a_picture_shows_what_is_annotated_beside_what_was_found(output: Output)
 
 @pytest.mark.usefixtures("undrawn")
 def test_facts_of_the_training_are_told(output: Output) -> None:
-    write_facts(output.folder, seed=4711)
+    write_facts(output.folder, seed=4711, device="cpu")
     page = page_of(output)
     assert page.row("seed", 2)[1] == "4711"
     assert page.row("torch", 2)[1]
