@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..checkpoint.atomic import write_file
 from ..errors import UserError, message, named
+from ..progress import progress
 from ..visualization import read_metrics, training_panels
 from . import boxes, figures, panoptic
 from .blocks import Album, Section, Table
@@ -42,12 +44,13 @@ def write_report(cfg: CfgNode, folder: str | Path, output: str | Path | None = N
     folder = Path(folder)
     file = Path(output) if output else folder / REPORT
     album = Album()
-    chapters = {"Training": _of_training(folder, album)}
+    made: dict[str, Callable[[], list[Section]]] = {"Training": lambda: _of_training(folder, album)}
     for dataset in cfg.DATASETS.TEST:
-        part = dataset if len(cfg.DATASETS.TEST) > 1 else ""
-        chapters[f"Evaluation on {dataset}"] = _of_dataset(cfg, dataset, folder / "inference" / part, album)
-    chapters["Data"] = [data_section((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))]
-    chapters["How it was made"] = [_made_of(cfg, read_facts(folder))]
+        place = folder / "inference" / (dataset if len(cfg.DATASETS.TEST) > 1 else "")
+        made[f"Evaluation on {dataset}"] = partial(_of_dataset, cfg, dataset, place, album)
+    made["Data"] = lambda: [data_section((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))]
+    made["How it was made"] = lambda: [_made_of(cfg, read_facts(folder))]
+    chapters = {title: make() for title, make in progress(made.items(), "Writing the report", len(made))}
     environment = Environment(
         loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -59,10 +62,7 @@ def write_report(cfg: CfgNode, folder: str | Path, output: str | Path | None = N
         left_out=album.left_out,
     )
     with named(str(file)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        beside.write_text(page, encoding="utf-8")
-        os.replace(beside, file)
+        write_file(str(file), lambda stream: stream.write(page.encode()))
     return file
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from detr_d2.modeling import Decoded, Detr, HungarianMatcher, Matches, Memory, Prediction, Targets
 
+from ..conftest import make_input
+
 
 class Steps(NamedTuple):
     features: dict[str, Tensor]
@@ -37,6 +39,16 @@ def match(matcher: HungarianMatcher, logits: Tensor, boxes: Tensor, targets: Tar
     """The matches of one prediction."""
     (matches,) = matcher([Prediction(logits, boxes)], targets)
     return matches
+
+
+def check_every_parameter_learns(model: Detr) -> None:
+    """With objects in some images, and in none: DistributedDataParallel waits for every gradient."""
+    for counts in ((3, 0, 12), (0, 0)):
+        losses = model([make_input(64, 96, n) for n in counts])
+        assert all(loss.isfinite() for loss in losses.values())
+        model.zero_grad()
+        sum(losses.values()).backward()
+        assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 
 def targets_of(model: Detr, batched_inputs: list[dict[str, Any]]) -> Targets:

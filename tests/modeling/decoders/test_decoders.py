@@ -13,6 +13,7 @@ from torch import Tensor
 from detr_d2.modeling import DECODERS, Decoded, Detr, Part, Queries
 
 from ...conftest import make_input
+from ..steps import check_every_parameter_learns
 
 AUXILIARY = [(), ("denoising",), ("groups", "denoising", "encoder"), ("denoising", "groups")]
 
@@ -49,14 +50,7 @@ def rows(queries: Queries, order: Tensor) -> Queries:
 def test_every_parameter_learns_with_and_without_objects(
     tiny_config: CfgNode, decoder: str, auxiliary: tuple[str, ...]
 ) -> None:
-    model = make_model(tiny_config, decoder, auxiliary)
-    for counts in ((3, 0, 12), (0, 0)):
-        losses = model([make_input(64, 96, n) for n in counts])
-        assert all(loss.isfinite() for loss in losses.values())
-        model.zero_grad()
-        sum(losses.values()).backward()
-        missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-        assert not missing, "DistributedDataParallel would wait for these"
+    check_every_parameter_learns(make_model(tiny_config, decoder, auxiliary))
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

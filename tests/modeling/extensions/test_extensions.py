@@ -14,7 +14,7 @@ from detr_d2.modeling import AUXILIARIES, DECODERS
 
 from ...conftest import make_input
 from ...engine.helpers import check_training_and_resume, write_dataset
-from ..steps import steps
+from ..steps import check_every_parameter_learns, steps
 from .anchors import AnchorDecoder
 from .noise import Noise
 from .points import PointDecoder
@@ -50,14 +50,7 @@ def choose(cfg: CfgNode, decoder: str, auxiliary: tuple[str, ...]) -> CfgNode:
 def test_every_parameter_learns_with_and_without_objects(
     tiny_config: CfgNode, decoder: str, auxiliary: tuple[str, ...]
 ) -> None:
-    model = build_model(choose(tiny_config, decoder, auxiliary))
-    for counts in ((3, 0, 12), (0, 0)):
-        losses = model([make_input(64, 96, n) for n in counts])
-        assert all(loss.isfinite() for loss in losses.values())
-        model.zero_grad()
-        sum(losses.values()).backward()
-        missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-        assert not missing, "DistributedDataParallel would wait for these"
+    check_every_parameter_learns(build_model(choose(tiny_config, decoder, auxiliary)))
 
 
 @pytest.mark.parametrize(("decoder", "auxiliary"), VARIANTS[:4], ids=str)
