@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -22,3 +23,19 @@ def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iter
         total: number of items, where they do not know it.
     """
     yield from tqdm(items, what, total, leave=False, disable=None, delay=DELAY)
+
+
+@contextmanager
+def counting(what: str, unit: str) -> Iterator[Callable[[], object] | None]:
+    """Count what nobody knows the number of.
+
+    Args:
+        what: is done, in the words of the user.
+        unit: what is counted.
+
+    Yields:
+        what to call for each, or None where no terminal would show it.
+    """
+    bar = tqdm(desc=what, unit=f" {unit}", leave=False, disable=None, delay=DELAY)
+    with bar:
+        yield None if bar.disable else bar.update

@@ -11,6 +11,9 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 
 from ..errors import DataError, UserError, named
+from ..progress import counting
+
+Hook = Callable[[dict[str, Any]], Any]
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def read_json(json_file: str, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+def read_json(json_file: str, object_hook: Hook | None = None) -> Any:
     """What a json file holds.
 
     Args:
@@ -37,8 +40,13 @@ def read_json(json_file: str, object_hook: Callable[[dict[str, Any]], Any] | Non
         DataError: it is no json.
     """
     try:
-        with without_garbage_collection(), named(json_file), PathManager.open(json_file) as file:
-            return json.load(file, object_hook=object_hook)
+        with (
+            without_garbage_collection(),
+            named(json_file),
+            PathManager.open(json_file) as file,
+            counting(f"Reading {json_file}", "objects") as count,
+        ):
+            return json.load(file, object_hook=_counted(object_hook, count))
     except UserError:
         raise
     except (
@@ -46,3 +54,15 @@ def read_json(json_file: str, object_hook: Callable[[dict[str, Any]], Any] | Non
         RecursionError,
     ) as error:  # also of other encodings, or endless nesting
         raise DataError(f"{json_file} is not valid JSON in UTF-8: {error}.") from error
+
+
+def _counted(hook: Hook | None, count: Callable[[], object] | None) -> Hook | None:
+    """A hook that counts the objects as well; the hook itself where nobody looks."""
+    if count is None:
+        return hook
+
+    def counted(entry: dict[str, Any]) -> Any:
+        count()
+        return entry if hook is None else hook(entry)
+
+    return counted
