@@ -29,7 +29,6 @@ COMMANDS = {
         "choose_panoptic_threshold",
         "choose the score threshold of panoptic segmentation",
     ),
-    "panoptic-to-detection": ("panoptic_to_detection", "make a detection data set of a panoptic one"),
     "replay": ("replay", "repeat a training step that was not finite"),
 }
 

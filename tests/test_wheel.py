@@ -164,8 +164,7 @@ compare out out/metrics.json --output comparison.png
 report out
 convert out/model_final.pth huggingface.pth --to huggingface
 complexity --config-file Shapes-Detection/detr_tiny.yaml --size 128 128
-panoptic-to-detection --panoptic-json datasets/shapes/annotations/panoptic_val.json \
- --panoptic-root datasets/shapes/panoptic_val --output boxes.json
+make-coco datasets/shapes/annotations/panoptic_val.json --output boxes --boxes
 zoo detr_R_50
 """.replace("\\\n", "")
 

@@ -32,7 +32,15 @@ def panoptic_to_detection(panoptic_json: str, panoptic_root: str, masks: bool = 
         DataError: the annotations or a segmentation map cannot be used.
         OSError: the annotation file cannot be opened.
     """
-    content = read_panoptic_json(panoptic_json)
+    return segments_to_objects(read_panoptic_json(panoptic_json), panoptic_root, masks)
+
+
+def segments_to_objects(content: dict[str, Any], panoptic_root: str, masks: bool = True) -> dict[str, Any]:
+    """As :func:`panoptic_to_detection`, of what :func:`~.panoptic_json.read_panoptic_json` gives.
+
+    Raises:
+        DataError: a segmentation map cannot be used.
+    """
     images = {image["id"]: image for image in content["images"]}
     annotations: list[dict[str, Any]] = []
     for annotation in progress(content["annotations"], "Maps"):

@@ -71,8 +71,20 @@ def read_panoptic_json(json_file: str) -> dict[str, Any]:
             that is not listed; the message names the file, the record and what to do.
         MissingFileError: there is no such file.
     """
-    content = read_json(json_file)
-    report = Report(json_file)
+    return in_one_form(read_json(json_file), json_file)
+
+
+def in_one_form(content: Any, source: str) -> dict[str, Any]:
+    """What a panoptic annotation file holds, as :func:`read_panoptic_json` gives it; it is changed in place.
+
+    Args:
+        content: parsed.
+        source: the file, for messages.
+
+    Raises:
+        DataError: as :func:`read_panoptic_json`.
+    """
+    report = Report(source)
     look_at_panoptic_json(report, content)
     stop_at_errors([report])
     for image in content["images"]:

@@ -5,6 +5,7 @@ The id of a pixel is R + 256 G + 256^2 B of its color, of 8 bits a channel. The 
 smaller write these. Files whose colors are not exact (JPEG) or of another depth are refused.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -84,6 +85,12 @@ def read_segment_ids(file_name: str) -> np.ndarray:
     """
     with _opened(file_name) as image:
         return _ids(image, file_name)
+
+
+def write_segment_ids(file: str | os.PathLike[str], ids: np.ndarray) -> None:
+    """Write a png map whose colors are ids, (H, W) integers from 0 to :data:`LARGEST_ID`."""
+    colors = np.stack([ids, ids >> 8, ids >> 16], axis=-1) & 255
+    Image.fromarray(colors.astype(np.uint8)).save(file, "PNG", compress_level=1)
 
 
 def read_listed_ids(file_name: str, segment_ids: Sequence[int], height: int, width: int) -> np.ndarray:

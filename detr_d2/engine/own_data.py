@@ -117,7 +117,7 @@ def _check_kind(data: DataSet, panoptic: bool) -> None:
     if data.is_panoptic and not panoptic:
         raise ConfigError(
             f"{data.path} has panoptic annotations, and the model is none of panoptic segmentation: take "
-            f"--config-file {_CONFIGS[True]}, or make boxes of them with 'detr-d2 panoptic-to-detection'"
+            f"--config-file {_CONFIGS[True]}, or make boxes of them with 'detr-d2 make-coco'"
         )
     if panoptic and not data.is_panoptic:
         raise ConfigError(

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_util
 
+from ..data.segment_map import write_segment_ids
 from ..errors import UserError
 from ..progress import progress
 from .drawing import SPLITS, STUFF_CLASSES, THING_CLASSES, Segment, ShapesConfig, draw
@@ -155,15 +156,15 @@ def _write_image(root: str, split: str, config: ShapesConfig, index: int) -> lis
     """
     image, segments = draw(config, split, index)
     Image.fromarray(image).save(os.path.join(root, split, f"{_stem(index)}.jpg"), quality=JPEG_QUALITY)
-    colors = np.zeros((config.height, config.width, 3), dtype=np.uint8)
+    ids = np.zeros((config.height, config.width), dtype=np.uint32)
     records = []
     for number, segment in enumerate(segments, start=1):
         # Any distinct numbers would do; these are far apart, so that the map can be looked at.
         segment_id = (number * 0x6B4A2F) % 256**3
-        colors[segment.mask] = [segment_id % 256, segment_id // 256 % 256, segment_id // 256**2]
+        ids[segment.mask] = segment_id
         records.append(_record(segment, segment_id))
     map_file = os.path.join(root, f"panoptic_{split}", f"{_stem(index)}.png")
-    Image.fromarray(colors).save(map_file, compress_level=1)
+    write_segment_ids(map_file, ids)
     return records
 
 

@@ -14,9 +14,7 @@ from pycocotools.coco import COCO
 
 from detr_d2.tools.make_coco import main
 
-from ..data.conftest import sound_panoptic
 from ..data.formats.layouts import sample, targets, write_coco, write_labelme, write_yolo
-from ..data.formats.test_coco import write_panoptic
 
 
 def blobs(folder: Path, count: int = 50) -> dict[str, np.ndarray]:
@@ -108,9 +106,3 @@ def test_nothing_is_written_of_a_data_set_with_errors(
     assert "val1.txt" in output
     assert error.count("\n") == 1
     assert not (tmp_path / "coco").exists()
-
-
-def test_panoptic_sets_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_panoptic(tmp_path, "train", sound_panoptic(), "images", "maps")
-    assert main([str(tmp_path), "--output", str(tmp_path / "coco")]) == 2
-    assert "panoptic-to-detection" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ...errors import named
 from ..preflight.files import spread
-from .split import split_of
+from .split import TRAIN, split_of
 
 # Folders below these many others, or after so many, are not looked at.
 _DEPTH = 3
@@ -39,6 +39,20 @@ def images_in(folder: Path, below: bool = False) -> list[Path]:
     with named(os.fspath(folder)):
         files = folder.rglob("*") if below else folder.iterdir()
         return sorted(path for path in files if path.suffix.lower() in suffixes)
+
+
+def split_folders(root: Path, folders: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Of a folder and its splits' those that have some folders in them, each with the split's name.
+
+    Args:
+        root: that is there; what it holds itself is of "train".
+        folders: names, all of which are needed.
+    """
+    places = [(TRAIN, root)]
+    places += [(split_of(f.name), f) for f in sorted(root.iterdir()) if f.is_dir() and split_of(f.name)]
+    for name, place in places:
+        if all((place / folder).is_dir() for folder in folders):
+            yield name, place
 
 
 def folder_of(

@@ -23,13 +23,14 @@ from ..masks import encode
 from ..preflight.files import in_threads
 from ..preflight.findings import Report
 from .builder import Box, SplitBuilder, sizes_of
-from .folders import images_in
-from .split import TRAIN, Json, Split, split_of
+from .folders import images_in, split_folders
+from .split import Json, Split
 
 NAME = "mask files"
 LOOKED_FOR = "images/ and masks/ with a file for each object, masks/IMAGE_CLASS_NUMBER.png"
 
 _WHAT = "Mask"
+_FOLDERS = ("images", "masks")
 _FLAT = re.compile(r"_(?P<name>.+)_\d+$")
 _NESTED = re.compile(r"^(?P<name>.+?)(_\d+)?$")
 # A decoded mask is held by each thread.
@@ -55,27 +56,18 @@ def lies_at(path: Path) -> bool:
     """Whether ``path`` is a folder with such files, or its splits are."""
     if not path.is_dir():
         return False
-    return any(next(_masks(folder, Report("")), None) for _, folder in _places(path))
+    return any(next(_masks(folder, Report("")), None) for _, folder in split_folders(path, _FOLDERS))
 
 
 def read(path: Path) -> list[Split]:
     """The splits by their folders; else one, of all images."""
     found = []
-    for name, folder in _places(path):
+    for name, folder in split_folders(path, _FOLDERS):
         report = Report(os.fspath(folder / "masks"))
         found.append((name, report, folder, list(_masks(folder, report))))
     classes = sorted({mask.name for _, _, _, masks in found for mask in masks})
     return [_read(SplitBuilder(name, folder, path, classes), report, folder, masks)
             for name, report, folder, masks in found]  # fmt: skip
-
-
-def _places(root: Path) -> Iterator[tuple[str, Path]]:
-    """The folders that have images and masks, and their splits."""
-    folders = [(TRAIN, root)]
-    folders += [(split_of(f.name), f) for f in sorted(root.iterdir()) if f.is_dir() and split_of(f.name)]
-    for name, folder in folders:
-        if (folder / "images").is_dir() and (folder / "masks").is_dir():
-            yield name, folder
 
 
 def _masks(folder: Path, report: Report) -> Iterator[_Mask]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ...errors import DataError, MissingFileError, named
-from . import coco, coco_panoptic, labelme, mask_files, voc, yolo
+from . import coco, coco_panoptic, label_maps, labelme, mask_files, voc, yolo
 from .split import Split, in_order
 
 # Each has NAME, LOOKED_FOR (in words), lies_at(path) and read(path). A new one is entered here.
@@ -59,6 +59,11 @@ def find_format(path: str, panoptic: bool = False) -> ModuleType:
     if coco in found and coco_panoptic in found:
         found.remove(coco if panoptic else coco_panoptic)
     if not found:
+        if label_maps.lies_at(place):
+            raise DataError(
+                f"{path} holds maps of classes: make panoptic annotations of them with 'detr-d2 make-coco "
+                f"{path} --output OUT', and take these."
+            )
         known = "; ".join(f"{module.NAME}: {module.LOOKED_FOR}" for module in FORMATS)
         raise DataError(f"{path} holds no data set of a known format. These are looked for: {known}.")
     if len(found) > 1:

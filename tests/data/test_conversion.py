@@ -1,4 +1,4 @@
-"""Detection annotations made of panoptic ones."""
+"""Detection annotations made of panoptic ones: the function, and ``detr-d2 make-coco`` of a panoptic set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detr_d2.data import (
     register_configured,
 )
 from detr_d2.shapes import ShapesConfig, ShapesSize, register_shapes, write_shapes
-from detr_d2.tools.panoptic_to_detection import main
+from detr_d2.tools.make_coco import main
 
 
 @pytest.fixture
@@ -74,12 +74,11 @@ def test_the_command_writes_a_data_set_with_the_targets_of_the_panoptic_one(
 ):
     write_shapes(tmp_path / "shapes", ShapesConfig(), ShapesSize(8, 1))
     register_shapes(tmp_path / "shapes", prefix="converted")
-    arguments = ["--panoptic-json", str(tmp_path / "shapes" / "annotations" / "panoptic_train.json")]
-    arguments += ["--panoptic-root", str(tmp_path / "shapes" / "panoptic_train")]
-    output = tmp_path / "new" / "detection.json"
-    assert main([*arguments, "--output", str(output)]) == 0
-    assert "annotations of 8 images and 6 categories" in capsys.readouterr().out
-    entry = ["converted_things_and_stuff", str(output), str(tmp_path / "shapes" / "train")]
+    source = str(tmp_path / "shapes" / "annotations" / "panoptic_train.json")
+    output = tmp_path / "new" / "train.json"
+    assert main([source, "--output", str(output.parent)]) == 0
+    assert str(output) in capsys.readouterr().out
+    entry = ["converted_things_and_stuff", str(output), str(output.parent)]
     tiny_config.DATASETS.COCO_JSON = [entry]
     register_configured(tiny_config)
     tiny_config.MODEL.MASK_ON = True
@@ -100,15 +99,9 @@ def test_the_command_writes_a_data_set_with_the_targets_of_the_panoptic_one(
 
 
 def test_boxes_alone_can_be_written(panoptic):
-    output = panoptic / "boxes.json"
-    arguments = [
-        "--panoptic-json",
-        str(panoptic / "panoptic.json"),
-        "--panoptic-root",
-        str(panoptic / "maps"),
-    ]
-    assert main([*arguments, "--output", str(output), "--no-masks"]) == 0
-    annotations = json.loads(output.read_text())["annotations"]
+    Image.new("RGB", (4, 3)).save(panoptic / "a.jpg")
+    assert main([str(panoptic / "panoptic.json"), "--output", str(panoptic / "out"), "--boxes"]) == 0
+    annotations = json.loads((panoptic / "out" / "train.json").read_text())["annotations"]
     assert len(annotations) == 2
     assert not any("segmentation" in annotation for annotation in annotations)
 
@@ -117,22 +110,18 @@ def test_boxes_alone_can_be_written(panoptic):
     ("edit", "message"),
     [
         (lambda folder: (folder / "panoptic.json").unlink(), "panoptic.json"),
-        (lambda folder: (folder / "panoptic.json").write_text("{"), "panoptic.json is not valid JSON"),
-        (lambda folder: (folder / "maps" / "a.png").unlink(), "a.png does not exist"),
+        (lambda folder: (folder / "panoptic.json").write_text("{"), "panoptic.json"),
+        (lambda folder: (folder / "maps" / "a.png").unlink(), "a.png"),
         (
             lambda folder: Image.new("RGB", (4, 3)).save(folder / "maps" / "a.png"),
-            "a.png has no pixel",
+            "a.png",
         ),
     ],
 )
 def test_files_that_cannot_be_used_are_named(panoptic, edit, message, capsys):
+    Image.new("RGB", (4, 3)).save(panoptic / "a.jpg")
     edit(panoptic)
-    arguments = [
-        "--panoptic-json",
-        str(panoptic / "panoptic.json"),
-        "--panoptic-root",
-        str(panoptic / "maps"),
-    ]
-    assert main([*arguments, "--output", str(panoptic / "out.json")]) == 2
-    assert message in capsys.readouterr().err
-    assert not (panoptic / "out.json").exists()
+    assert main([str(panoptic / "panoptic.json"), "--output", str(panoptic / "out")]) == 2
+    output = capsys.readouterr()
+    assert message in output.out + output.err
+    assert not (panoptic / "out").exists()
