@@ -19,7 +19,8 @@ from ..data.own import fix_data_set, look_at_data_set, statistics, table
 from ..data.preflight import Needs, Report, check_instances, check_panoptic
 from ..data.preflight.findings import stop_at_errors
 from ..errors import ConfigError, named
-from .command import CommandParser, run_command
+from ..report.data_pictures import sample_sheet, statistics_plot
+from .command import CommandParser, run_command, write_picture
 
 
 def build_parser() -> CommandParser:
@@ -32,6 +33,7 @@ def build_parser() -> CommandParser:
         "something does.",
         [
             "my/data",
+            "my/data --pictures looked",
             "my/data --fix mended",
             "train.json images --classes 3",
             "panoptic.json images maps --masks",
@@ -48,6 +50,11 @@ def build_parser() -> CommandParser:
         "was done, changes.txt; the images stay where they are"
     )
     parser.add_argument("--fix", metavar="OUT", help=fix)
+    pictures = (
+        "write plots of what PATH is made of, statistics.png, and some of its images with their annotations, "
+        "samples.png, to this folder"
+    )
+    parser.add_argument("--pictures", metavar="OUT", help=pictures)
     parser.add_argument("--masks", action="store_true", help="every object needs a mask (MODEL.MASK_ON)")
     parser.add_argument("--classes", type=int, metavar="N", help="MODEL.DETR.NUM_CLASSES of the model")
     parser.add_argument("--queries", type=int, metavar="N", help="its MODEL.DETR.NUM_OBJECT_QUERIES")
@@ -63,15 +70,15 @@ def check(args: argparse.Namespace) -> None:
 
     Raises:
         DataError: the data set has errors, which --fix does not mend; says the first one.
-        ConfigError: --fix of a json with its folder, or to a folder that is not empty.
+        ConfigError: --fix or --pictures of a json with its folder, or --fix to a folder that is not empty.
     """
     panoptic = args.panoptic or args.maps is not None
     needs = Needs(args.classes, args.queries, args.detections, args.masks, panoptic, args.max_pixels)
     if args.images is None:
         _check_data_set(args, needs)
         return
-    if args.fix is not None:
-        raise ConfigError("--fix takes a data set by its PATH alone: leave IMAGES out")
+    if args.fix is not None or args.pictures is not None:
+        raise ConfigError("--fix and --pictures take a data set by its PATH alone: leave IMAGES out")
     report = Report(args.path)
     if args.maps is None:
         check_instances(report, args.images, needs)
@@ -87,10 +94,23 @@ def _check_data_set(args: argparse.Namespace, needs: Needs) -> None:
     between = look_at_data_set(data, needs)
     print(table(data, between))
     print(f"\n{statistics(data.splits)}")
+    if args.pictures is not None:
+        _write_pictures(data, args.pictures)
     if args.fix is not None:
         _write_mended(data, needs, args.fix)
         return
     stop_at_errors([*(split.report for split in data.splits), between])
+
+
+def _write_pictures(data: DataSet, folder: str) -> None:
+    """Write the pictures of the splits without errors."""
+    figure, sheet = statistics_plot(data), sample_sheet(data)
+    if figure is None or sheet is None:
+        print("\nNo pictures: all splits have errors.")
+        return
+    write_file(os.path.join(folder, "statistics.png"), lambda file: figure.savefig(file, format="png"))
+    write_picture(sheet, os.path.join(folder, "samples.png"))
+    print(f"\nWrote statistics.png and samples.png to {folder}.")
 
 
 def _write_mended(data: DataSet, needs: Needs, folder: str) -> None:

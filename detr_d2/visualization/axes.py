@@ -27,6 +27,23 @@ def new_figure(title: str, size: tuple[float, float]) -> Figure:
     return figure
 
 
+def style_axes(axes: Axes, title: str, x_label: str) -> None:
+    """Title, label, grid and colors of a panel.
+
+    Args:
+        axes: of the panel.
+        title: above it.
+        x_label: what it runs over, with its unit.
+    """
+    axes.set_title(title, loc="left", size=11.5, weight="bold", color=INK)
+    axes.set_xlabel(x_label, color=GRAY)
+    axes.grid(axis="y", color="#e3e7ec", linewidth=0.9)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=GRAY, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color("#b8c0ca")
+
+
 def draw_curves(axes: Axes, title: str, x_label: str, curves: Sequence[Curve], nothing: str) -> None:
     """Draw one panel, with ``nothing`` written in it where there are no curves.
 
@@ -37,13 +54,7 @@ def draw_curves(axes: Axes, title: str, x_label: str, curves: Sequence[Curve], n
         curves: those with a label decide how high the panel reaches.
         nothing: what is missing.
     """
-    axes.set_title(title, loc="left", size=11.5, weight="bold", color=INK)
-    axes.set_xlabel(x_label, color=GRAY)
-    axes.grid(axis="y", color="#e3e7ec", linewidth=0.9)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=GRAY, length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#b8c0ca")
+    style_axes(axes, title, x_label)
     axes.yaxis.set_major_formatter("{x:g}")
     if not curves:
         axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", va="center", color=GRAY)
