@@ -163,6 +163,10 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.TEST.SIGMOID_PANOPTIC_SCORE_THRESHOLD = 0.3
     # Panoptic segments of so few pixels are left out.
     detr.TEST.PANOPTIC_MIN_AREA = 4
+    # Type of the arithmetic in evaluation and prediction: "float32", or by mixed precision "bfloat16" or
+    # "float16" (CUDA only), in less time where the device has it. A CPU that has not stays with float32, and
+    # says so. Results differ: what AP loses should be looked at.
+    detr.INFERENCE_DTYPE = "float32"
     # The mask head takes so many queries at a time, all images of a batch counted: bounds memory only.
     detr.TEST.MASK_CHUNK = 32
 
@@ -226,6 +230,9 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     # Share of the old average that each iteration keeps (less in the first iterations).
     cfg.SOLVER.EMA.DECAY = 0.9997
 
+    # Images of a batch in evaluation. Those of one size go together, so that nothing is padded: results are
+    # those of single images, up to rounding.
+    cfg.TEST.IMS_PER_BATCH = 1
     # The metric that decides which checkpoint is kept as model_best.pth, as "task/metric"; "" keeps none.
     cfg.TEST.BEST_METRIC = "bbox/AP"
     # After a training that came to its end write report.html to OUTPUT_DIR, as `detr-d2 report` does.

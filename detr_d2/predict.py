@@ -198,7 +198,7 @@ class ImagePredictor:
                 check_mask_config(cfg)  # says what is missing
             asked = {"instances_on": test.INSTANCE_ON, "panoptic_on": True, "things": metadata["things"]}
             self.model.inference = replace(self.model.inference, **asked)
-        self._detect = fast(self.model.eval())
+        self._detect = fast(cfg, self.model.eval())
         self.class_names: list[str] = list(metadata.get("thing_classes", ()))
         self.stuff_names: list[str] = list(metadata.get("stuff_classes", ()))
         self._mapper = build_mapper(cfg, is_train=False)

@@ -21,7 +21,13 @@ from ..errors import ConfigError, DataError
 from .dataset_mapper import build_mapper
 from .preflight.run import Needs, ensure_examined
 from .records import Records, count_objects, load_records, objects_of
-from .sampler import Item, ReproducibleBatchSampler, aspect_ratio_groups, build_epoch_order
+from .sampler import (
+    Item,
+    ReproducibleBatchSampler,
+    aspect_ratio_groups,
+    batches_of_one_size,
+    build_epoch_order,
+)
 
 Mapper = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -153,16 +159,16 @@ def build_detr_train_loader(
 
 
 def build_detr_test_loader(
-    cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None, batch_size: int = 1
+    cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None
 ) -> DataLoader[dict[str, Any]]:
     """The loader of one data set for evaluation, each image once, split over the processes.
+
+    A batch is of TEST.IMS_PER_BATCH images of one size at most: padding would change the model's output.
 
     Args:
         cfg: a config with detr_d2's keys.
         dataset_name: one of ``DatasetCatalog``.
         mapper: None means the one that ``INPUT.DATASET_MAPPER_NAME`` names.
-        batch_size: images in a batch. Padding changes the model's output, and the published figures of
-            DC5 models are those of single images.
 
     Raises:
         DataError: the data set cannot be used.
@@ -174,9 +180,7 @@ def build_detr_test_loader(
         mapper = build_mapper(cfg, is_train=False)
     return DataLoader(
         EvaluationDataset(records, mapper),
-        batch_size=batch_size,
-        sampler=InferenceSampler(len(records)),
-        drop_last=False,
+        batch_sampler=batches_of_one_size(InferenceSampler(len(records)), records, cfg.TEST.IMS_PER_BATCH),
         **_worker_options(cfg.DATALOADER.NUM_WORKERS),
     )
 

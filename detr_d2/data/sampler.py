@@ -1,7 +1,7 @@
 """Which images a rank's n-th batch holds: a pure function of the seed, the rank, the world size and n."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from torch.utils.data import Sampler
 
-from ..errors import ConfigError
+from ..errors import ConfigError, require
 from .records import objects_of
 
 # From an epoch's number and its own random generator to the indices of that epoch, in order.
@@ -130,3 +130,27 @@ def aspect_ratio_groups(records: Sequence[dict]) -> list[int]:
                 f"{record.get('file_name')} has none. Set it to False."
             )
     return [0 if record["width"] > record["height"] else 1 for record in records]
+
+
+def batches_of_one_size(indices: Iterable[int], records: Sequence[dict], batch_size: int) -> list[list[int]]:
+    """Divide indices into batches of images that have one size, those of the first image first.
+
+    Args:
+        indices: of records.
+        records: with ``width`` and ``height``; one without is a batch of its own.
+        batch_size: the most images of a batch.
+
+    Raises:
+        ConfigError: ``batch_size`` is less than 1.
+    """
+    require(batch_size >= 1, "TEST.IMS_PER_BATCH", batch_size, "at least 1")
+    batches: list[list[int]] = []
+    open_batch: dict[tuple[int | None, int | None], list[int]] = {}
+    for index in indices:
+        size = records[index].get("width"), records[index].get("height")
+        batch = None if None in size else open_batch.get(size)
+        if batch is None or len(batch) == batch_size:
+            batch = open_batch[size] = []
+            batches.append(batch)
+        batch.append(index)
+    return batches

@@ -10,10 +10,11 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from ..errors import named
+from ..modeling.precision import training_dtype
 from .failed_step import FailedStep
 from .seeding import restore_random_state
 from .setup import check_device
-from .train_step import TrainStep, amp_dtype
+from .train_step import TrainStep
 from .trainer import DetrTrainer
 
 
@@ -68,7 +69,7 @@ def replay(failed: FailedStep, device: str | None = None) -> Replay:
         model,
         torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0),
         accumulation_steps=len(step.micro_batches),
-        amp_dtype=amp_dtype(cfg),
+        amp_dtype=training_dtype(cfg),
     )
     restore_random_state(step.random_state, train_step.device)
     result = train_step.compute(step)

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import ConfigError, NonFiniteError, require
+from ..errors import NonFiniteError, require
 from ..modeling.targets import image_name
 from .batch_norm import average_statistics
 from .failed_step import Batch, Step
@@ -29,31 +28,6 @@ from .seeding import random_state
 StepKeeper = Callable[[nn.Module, Step, list[str], Tensor], str]
 
 _LOGGER = logging.getLogger(__name__)
-
-_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """The type that SOLVER.AMP asks for; None for full precision, which a CPU without bfloat16 gets too.
-
-    Raises:
-        ConfigError: an unknown SOLVER.AMP.DTYPE, or float16 on a device other than CUDA.
-    """
-    if not cfg.SOLVER.AMP.ENABLED:
-        return None
-    name = cfg.SOLVER.AMP.DTYPE
-    require(name in _DTYPES, "SOLVER.AMP.DTYPE", name, f"one of {', '.join(_DTYPES)}")
-    if name == "float16" and torch.device(cfg.MODEL.DEVICE).type != "cuda":
-        raise ConfigError(
-            f"SOLVER.AMP.DTYPE float16 needs a GPU, and MODEL.DEVICE is {cfg.MODEL.DEVICE!r}: use bfloat16"
-        )
-    if torch.device(cfg.MODEL.DEVICE).type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        _LOGGER.warning(
-            "SOLVER.AMP.ENABLED: this CPU has no instructions for bfloat16, which makes it many times slower "
-            "than float32: training is in float32"
-        )
-        return None
-    return _DTYPES[name]
 
 
 @dataclass

@@ -31,6 +31,7 @@ from ..errors import CheckpointError
 from ..evaluation import build_evaluator
 from ..evaluation.build import takes
 from ..modeling.fast import fast
+from ..modeling.precision import training_dtype
 from .batch_norm import use_sync_batch_norm_of_cpu
 from .data import check_data, data_facts, warn_of_other_data
 from .ema import ModelEma
@@ -39,7 +40,7 @@ from .failed_step import save_failed_step
 from .hooks import BestCheckpointHook, CheckpointHook, LearningRateHook, ReportHook
 from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
 from .seeding import draw_seed, seed_iteration
-from .train_step import TrainStep, amp_dtype
+from .train_step import TrainStep
 from .weights import build_checkpointer, load_frozen_weights
 from .writers import WriterHook, default_writers
 
@@ -90,7 +91,7 @@ class DetrTrainer(DefaultTrainer):
             distributed(model) if comm.get_world_size() > 1 else model,
             optimizer,
             accumulation_steps=cfg.SOLVER.ACCUMULATION_STEPS,
-            amp_dtype=amp_dtype(cfg),
+            amp_dtype=training_dtype(cfg),
             clip_gradients=build_gradient_clipper(cfg),
             keep=partial(save_failed_step, cfg),
         )
@@ -279,7 +280,7 @@ class DetrTrainer(DefaultTrainer):
             names = getattr(getattr(model, "module", model), "class_names", None)
             known = {"model_classes": names} if takes(cls.build_evaluator, "model_classes") else {}
             evaluators = [cls.build_evaluator(cfg, name, **known) for name in cfg.DATASETS.TEST]
-        results: dict[str, Any] = super().test(cfg, fast(model), evaluators)
+        results: dict[str, Any] = super().test(cfg, fast(cfg, model), evaluators)
         return results
 
     @classmethod

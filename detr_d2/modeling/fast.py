@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.evaluation import inference_context
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from torch import Tensor, nn
@@ -16,11 +17,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
 
 from .detr import Detr
+from .precision import inference_dtype
 
 
-def fast(model: nn.Module) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
-    """What to call in inference: a ``Detr`` by way of :class:`FastInference`, any other model itself."""
-    return FastInference(model) if isinstance(getattr(model, "module", model), Detr) else model
+def fast(cfg: CfgNode, model: nn.Module) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """What to call in inference: a ``Detr`` by way of :class:`FastInference`, any other model itself.
+
+    Args:
+        cfg: has MODEL.DETR.INFERENCE_DTYPE.
+        model: see :class:`FastInference`.
+
+    Raises:
+        ConfigError: as :func:`~.precision.inference_dtype`.
+    """
+    if not isinstance(getattr(model, "module", model), Detr):
+        return model
+    return FastInference(model, inference_dtype(cfg))
 
 
 class FastInference:
@@ -33,16 +45,25 @@ class FastInference:
 
     Args:
         model: a ``Detr`` in any mode, also wrapped for distributed training. It stays as it is.
+        dtype: of the arithmetic, by automatic mixed precision; None for the weights' own. Scores and boxes
+            are float32 all the same.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, dtype: torch.dtype | None = None):
         self._model: nn.Module = getattr(model, "module", model)
+        self._dtype = dtype
         self._backbone: nn.Module | None = None
         self._made_of: list[tuple[Tensor, int]] = []  # held, so that no address is given out again
 
     def __call__(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The results of the model in evaluation mode, without gradients."""
-        with inference_context(self._model) if self._model.training else nullcontext(), torch.no_grad():
+        kind = next(self._model.parameters()).device.type
+        mixed = nullcontext() if self._dtype is None else torch.autocast(kind, self._dtype)
+        with (
+            inference_context(self._model) if self._model.training else nullcontext(),
+            torch.no_grad(),
+            mixed,
+        ):
             model = copy.copy(self._model)
             model._modules = {**self._model._modules, "backbone": self.backbone}
             return model(batched_inputs)

@@ -260,9 +260,13 @@ def test_evaluation_goes_through_the_images_in_order_one_at_a_time(mixed_config,
     assert [[sample["image_id"] for sample in batch] for batch in loader] == [[n] for n in range(11)]
 
 
-def test_evaluation_can_take_larger_batches(mixed_config):
-    loader = build_detr_test_loader(mixed_config, "mixed", batch_size=4)
-    assert [len(batch) for batch in loader] == [4, 4, 3]
+def test_evaluation_in_batches_takes_images_of_one_size_together(mixed_config):
+    mixed_config.TEST.IMS_PER_BATCH = 4
+    batches = list(build_detr_test_loader(mixed_config, "mixed"))
+    assert sorted(x["image_id"] for batch in batches for x in batch) == list(range(11))
+    assert max(map(len, batches)) > 1
+    for batch in batches:
+        assert len({(x["height"], x["width"], x["image"].shape) for x in batch}) == 1
 
 
 def test_evaluation_is_split_over_processes_without_repeating_images(mixed_config, monkeypatch):

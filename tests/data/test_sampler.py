@@ -12,10 +12,12 @@ from detectron2.config import get_cfg
 from detr_d2.data.sampler import (
     ReproducibleBatchSampler,
     aspect_ratio_groups,
+    batches_of_one_size,
     build_epoch_order,
     repeated,
     shuffled,
 )
+from detr_d2.errors import ConfigError
 
 GROUPS = [0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0]
 
@@ -140,3 +142,13 @@ def test_aspect_ratio_groups_need_sizes():
     assert aspect_ratio_groups([{"width": w, "height": h} for w, h in sizes]) == [0, 1, 1]
     with pytest.raises(ValueError, match=r"ASPECT_RATIO_GROUPING.*a\.jpg"):
         aspect_ratio_groups([{"file_name": "a.jpg"}])
+
+
+def test_batches_of_one_size() -> None:
+    sizes = [(4, 3), (3, 4), (4, 3), None, (4, 3), (3, 4), None, (4, 3)]
+    records = [{} if size is None else {"width": size[0], "height": size[1]} for size in sizes]
+    assert batches_of_one_size(range(8), records, 3) == [[0, 2, 4], [1, 5], [3], [6], [7]]
+    assert batches_of_one_size([5, 4, 1], records, 8) == [[5, 1], [4]]
+    assert batches_of_one_size(range(3), records, 1) == [[0], [1], [2]]
+    with pytest.raises(ConfigError, match=r"TEST\.IMS_PER_BATCH"):
+        batches_of_one_size(range(8), records, 0)

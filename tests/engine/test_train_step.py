@@ -16,8 +16,9 @@ from torch import nn
 
 from detr_d2.engine.failed_step import Step
 from detr_d2.engine.means import Means
-from detr_d2.engine.train_step import TrainStep, amp_dtype
+from detr_d2.engine.train_step import TrainStep
 from detr_d2.errors import NonFiniteError
+from detr_d2.modeling.precision import training_dtype
 
 from ..conftest import make_input
 from .helpers import TinyModel, tiny_batches
@@ -257,34 +258,13 @@ def test_bfloat16_trains_on_the_cpu_with_float32_weights_and_losses(
     types: dict[str, torch.dtype] = {}
     model.input_proj.register_forward_hook(lambda m, i, out: types.update(projection=out.dtype))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    step = TrainStep(model, optimizer, amp_dtype=amp_dtype(tiny_config))
+    step = TrainStep(model, optimizer, amp_dtype=training_dtype(tiny_config))
     step.read_from(itertools.repeat([make_input(64, 64, 2), make_input(64, 48, 1)]))
     storage = run(step, 15)
     assert types == {"projection": torch.bfloat16}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     losses = [value for value, _ in storage.history("total_loss").values()]
     assert losses[-1] < 0.8 * losses[0]
-
-
-@pytest.mark.parametrize("supported", [True, False])
-def test_a_cpu_without_bfloat16_trains_in_float32_and_this_is_said(
-    tiny_config: CfgNode, supported: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    tiny_config.SOLVER.AMP.ENABLED = True
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
-    assert amp_dtype(tiny_config) is (torch.bfloat16 if supported else None)
-    assert ("SOLVER.AMP.ENABLED" in caplog.text) is not supported
-
-
-def test_amp_keys_are_checked(tiny_config: CfgNode) -> None:
-    assert amp_dtype(tiny_config) is None
-    tiny_config.SOLVER.AMP.ENABLED = True
-    tiny_config.SOLVER.AMP.DTYPE = "float16"
-    with pytest.raises(ValueError, match=r"SOLVER\.AMP\.DTYPE float16 needs a GPU"):
-        amp_dtype(tiny_config)
-    tiny_config.SOLVER.AMP.DTYPE = "half"
-    with pytest.raises(ValueError, match=r"SOLVER\.AMP\.DTYPE is 'half'.*bfloat16, float16"):
-        amp_dtype(tiny_config)
 
 
 def test_an_optimizer_of_other_groups_is_refused_when_resuming() -> None:

@@ -214,21 +214,40 @@ def test_precise_batch_norm_is_refused(training_config: CfgNode) -> None:
         ScriptedTrainer(training_config)
 
 
-def test_evaluation_takes_the_fast_path_with_the_same_results(
+def test_evaluation_takes_the_fast_path_with_the_same_results_also_in_batches(
     training_config: CfgNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training_config.MODEL.RESNETS.NORM = "FrozenBN"
     model = DetrTrainer.build_model(training_config)
-    called: list[object] = []
+    called: list[int] = []
 
     class Spied(FastInference):
         def __call__(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            called.append(self)
+            called.append(len(batched_inputs))
             return super().__call__(batched_inputs)
 
-    monkeypatch.setattr("detr_d2.engine.trainer.fast", Spied)
-    fast = DetrTrainer.test(training_config, model)
-    assert len(called) == 11
-    monkeypatch.setattr("detr_d2.engine.trainer.fast", lambda model: model)
+    monkeypatch.setattr("detr_d2.engine.trainer.fast", lambda cfg, model: Spied(model))
+    fast = DetrTrainer.test(training_config, model)["bbox"]
+    assert called == [1] * 11
+    called.clear()
+    training_config.TEST.IMS_PER_BATCH = 4
+    batched = DetrTrainer.test(training_config, model)["bbox"]
+    assert sum(called) == 11
+    assert max(called) > 1
+    monkeypatch.setattr("detr_d2.engine.trainer.fast", lambda cfg, model: model)
+    training_config.TEST.IMS_PER_BATCH = 1
     for name, value in DetrTrainer.test(training_config, model)["bbox"].items():
-        assert fast["bbox"][name] == pytest.approx(value, abs=1e-3, nan_ok=True)
+        assert fast[name] == pytest.approx(value, abs=1e-3, nan_ok=True)
+        assert batched[name] == pytest.approx(value, abs=1e-3, nan_ok=True)
+
+
+def test_the_type_of_inference_is_that_of_the_config(
+    training_config: CfgNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    training_config.MODEL.DETR.INFERENCE_DTYPE = "bfloat16"
+    model = DetrTrainer.build_model(training_config)
+    types = set()
+    model.input_proj.register_forward_hook(lambda module, inputs, output: types.add(output.dtype))
+    DetrTrainer.test(training_config, model)
+    assert types == {torch.bfloat16}

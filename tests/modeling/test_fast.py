@@ -160,3 +160,17 @@ def test_the_wrapper_of_distributed_training_is_looked_through(tiny_config: CfgN
     wrapped = nn.Module()
     wrapped.module = model
     check(FastInference(wrapped), model)
+
+
+def test_lower_precision_is_that_of_autocast(tiny_config: CfgNode) -> None:
+    model = unlike_the_start(build_model(tiny_config)).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = model(images())
+    plain = FastInference(model)(images())
+    for ours, theirs, exact in zip(
+        FastInference(model, torch.bfloat16)(images()), expected, plain, strict=True
+    ):
+        ours, theirs, exact = (x["instances"] for x in (ours, theirs, exact))
+        assert ours.scores.dtype == ours.pred_boxes.tensor.dtype == torch.float32
+        torch.testing.assert_close(ours.scores, theirs.scores, atol=0.02, rtol=0)
+        assert not torch.equal(ours.scores, exact.scores)
