@@ -10,6 +10,7 @@ from PIL import Image
 
 from ...errors import named
 from ..preflight.files import spread
+from ..preflight.findings import Report
 from .split import TRAIN, split_of
 
 # Folders below these many others, or after so many, are not looked at.
@@ -39,6 +40,16 @@ def images_in(folder: Path, below: bool = False) -> list[Path]:
     with named(os.fspath(folder)):
         files = folder.rglob("*") if below else folder.iterdir()
         return sorted(path for path in files if path.suffix.lower() in suffixes)
+
+
+def by_stem(files: Sequence[Path], report: Report) -> dict[str, Path]:
+    """Files by their names without suffix; of several with one name the first, and a finding."""
+    found: dict[str, Path] = {}
+    for file in files:
+        first = found.setdefault(file.stem, file)
+        if first != file:
+            report.add("same-stem", f"{first} and {file.name}")
+    return found
 
 
 def split_folders(root: Path, folders: Sequence[str]) -> Iterator[tuple[str, Path]]:

@@ -21,7 +21,7 @@ from ..json_file import read_json
 from ..panoptic_classes import panoptic_classes
 from ..preflight.findings import stop_at_errors
 from .builder import SplitBuilder, sizes_of
-from .folders import images_in, split_folders
+from .folders import by_stem, images_in, split_folders
 from .split import Json
 
 CATEGORIES = "categories.json"
@@ -54,7 +54,9 @@ class LabelledSplit:
 
 def lies_at(path: Path) -> bool:
     """Whether ``path`` is a folder with such maps, or its splits are."""
-    return (path / CATEGORIES).is_file() and any(True for _ in split_folders(path, _FOLDERS))
+    if not (path / CATEGORIES).is_file():
+        return False
+    return any(images_in(folder / _MAPS) for _, folder in split_folders(path, _FOLDERS))
 
 
 def read_categories(path: Path) -> list[Json]:
@@ -93,15 +95,16 @@ def read_splits(path: Path) -> list[LabelledSplit]:
     splits = []
     for name, folder in split_folders(path, _FOLDERS):
         builder = SplitBuilder(name, folder, path, ())
-        maps = {file.stem: file for file in images_in(folder / _MAPS)}
-        sizes = sizes_of(builder.report, images_in(folder / "images"))
+        maps = by_stem(images_in(folder / _MAPS), builder.report)
+        images = by_stem(images_in(folder / "images"), builder.report)
+        sizes = sizes_of(builder.report, list(images.values()))
         stop_at_errors([builder.report])
         for image, size in sizes.items():
             if image.stem not in maps:
                 raise MissingFileError(f"image {image} has no map {folder / _MAPS / image.stem}.png")
             builder.add_image(image, size)
-        images: list[Json] = builder.split().content["images"]
-        splits.append(LabelledSplit(name, images, [maps[image.stem] for image in sizes], os.fspath(path)))
+        records: list[Json] = builder.split().content["images"]
+        splits.append(LabelledSplit(name, records, [maps[image.stem] for image in sizes], os.fspath(path)))
     return splits
 
 

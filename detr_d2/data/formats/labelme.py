@@ -17,6 +17,7 @@ from ...progress import progress
 from ..json_file import read_json
 from ..preflight.findings import Report
 from .builder import SplitBuilder, bounds, sizes_of
+from .folders import images_in
 from .split import TRAIN, Json, Split, split_of
 
 NAME = "labelme"
@@ -62,6 +63,10 @@ def read(path: Path) -> list[Split]:
             for label, polygons, is_mask in objects[file]:
                 box = bounds([value for polygon in polygons for value in polygon])
                 builder.add_object(number, label, box, polygons if is_mask else ())
+        named = {Path(os.path.abspath(image)) for image in images.values()}
+        left = [image for image in images_in(folder) if Path(os.path.abspath(image)) not in named]
+        if left:
+            report.add("unannotated-image", os.fspath(left[0]), len(left))
         splits.append(builder.split())
     return splits
 

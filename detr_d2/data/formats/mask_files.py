@@ -23,7 +23,7 @@ from ..masks import encode
 from ..preflight.files import in_threads
 from ..preflight.findings import Report
 from .builder import Box, SplitBuilder, sizes_of
-from .folders import images_in, split_folders
+from .folders import by_stem, images_in, split_folders
 from .split import Json, Split
 
 NAME = "mask files"
@@ -72,7 +72,7 @@ def read(path: Path) -> list[Split]:
 
 def _masks(folder: Path, report: Report) -> Iterator[_Mask]:
     """The files of masks by name; those that belong to no image are findings."""
-    images = {image.stem: image for image in images_in(folder / "images")}
+    images = by_stem(images_in(folder / "images"), report)
     for file in images_in(folder / "masks"):
         # The longest name that fits: there may be images a and a_b.
         stems = [file.stem[: end.start()] for end in re.finditer("_", file.stem)]

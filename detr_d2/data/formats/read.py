@@ -54,16 +54,16 @@ def find_format(path: str, panoptic: bool = False) -> ModuleType:
     place = Path(path)
     if not place.exists():
         raise MissingFileError(f"data set {path} does not exist")
+    if label_maps.lies_at(place):
+        raise DataError(
+            f"{path} holds maps of classes: make panoptic annotations of them with 'detr-d2 make-coco "
+            f"{path} --output OUT', and take these."
+        )
     with named(path, (OSError,), DataError):
         found = [module for module in FORMATS if module.lies_at(place)]
     if coco in found and coco_panoptic in found:
         found.remove(coco if panoptic else coco_panoptic)
     if not found:
-        if label_maps.lies_at(place):
-            raise DataError(
-                f"{path} holds maps of classes: make panoptic annotations of them with 'detr-d2 make-coco "
-                f"{path} --output OUT', and take these."
-            )
         known = "; ".join(f"{module.NAME}: {module.LOOKED_FOR}" for module in FORMATS)
         raise DataError(f"{path} holds no data set of a known format. These are looked for: {known}.")
     if len(found) > 1:

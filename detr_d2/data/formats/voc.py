@@ -31,6 +31,10 @@ _XML_FOLDERS = ("Annotations", "annotations")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "")
 
 
+# Image files by their names without suffix; there may be several of one.
+_Images = dict[str, list[Path]]
+
+
 @dataclass
 class _Picture:
     """What an xml file says; its objects are (class, box)."""
@@ -67,7 +71,7 @@ def read(path: Path) -> list[Split]:
         _fill(builder, [(xml, picture) for xml, picture in part if picture], index, 0 if from_zero else 1)
         left = sorted(index.keys() - {xml.stem for xml, _ in part})
         if left and not (folder / "ImageSets" / "Main").is_dir():
-            report.add("unannotated-image", os.fspath(index[left[0]]), len(left))
+            report.add("unannotated-image", os.fspath(index[left[0]][0]), len(left))
         if from_zero:
             report.add("counted-from-0", os.fspath(folder), len(part))
         splits.append(builder.split())
@@ -85,13 +89,13 @@ def _places(root: Path) -> Iterator[tuple[str, Path, Path]]:
                 break
 
 
-def _parts(name: str, folder: Path, xmls: Path) -> list[tuple[str, Path, list[Path], dict[str, Path]]]:
+def _parts(name: str, folder: Path, xmls: Path) -> list[tuple[str, Path, list[Path], _Images]]:
     """The splits of a folder: name, folder, xml files, and image files by their names without suffix."""
-    images: dict[str, Path] = {}
+    images: _Images = {}
     for below in _IMAGE_FOLDERS:
         if (folder / below).is_dir():
             for file in images_in(folder / below):
-                images.setdefault(file.stem, file)
+                images.setdefault(file.stem, []).append(file)
     by_stem = {file.stem: file for file in sorted(xmls.glob("*.xml"))}
     lists = {split: folder / "ImageSets" / "Main" / f"{split}.txt" for split in SPLITS}
     lists = {split: file for split, file in lists.items() if file.is_file()}
@@ -140,9 +144,7 @@ def _number(element: ElementTree.Element, path: str) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _fill(
-    builder: SplitBuilder, pictures: list[tuple[Path, _Picture]], images: dict[str, Path], first: int
-) -> None:
+def _fill(builder: SplitBuilder, pictures: list[tuple[Path, _Picture]], images: _Images, first: int) -> None:
     """Add images and objects. The image of a.xml is the one called a, else the one that it names.
 
     Args:
@@ -159,6 +161,8 @@ def _fill(
             builder.add_object(image, name, (x0 - first, y0 - first, x1, y1))
 
 
-def _image_file(xml: Path, picture: _Picture, images: dict[str, Path]) -> Path:
-    found = images.get(xml.stem) or images.get(Path(picture.file).stem)
-    return found or xml.parent / (picture.file or xml.stem)
+def _image_file(xml: Path, picture: _Picture, images: _Images) -> Path:
+    """Of several files of one name that which the xml file names, else the first."""
+    found = images.get(xml.stem) or images.get(Path(picture.file).stem) or []
+    called = [file for file in found if file.name == Path(picture.file).name]
+    return next(iter(called or found), xml.parent / (picture.file or xml.stem))

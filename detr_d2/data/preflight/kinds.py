@@ -49,6 +49,10 @@ KINDS: dict[str, Kind] = {
     "bad-mask-file": _error(
         "files of masks cannot be used", "Their size is that of their image, and each belongs to one."
     ),
+    "same-stem": _error(
+        "files have the name of another but for the suffix, which says what belongs to them",
+        "Rename or remove them.",
+    ),
     "empty-mask-file": _warning("files of masks have no pixel and are left out", "Draw or remove them."),
     "split-elsewhere": _warning("splits are named that are not there", ""),
     "file-left-out": _warning(

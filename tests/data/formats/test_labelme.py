@@ -79,3 +79,12 @@ def test_a_file_that_cannot_be_used_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(text)
     (finding,) = read(tmp_path, shape("cup", TRIANGLE)).report.errors
     assert str(tmp_path / "b.json") in finding.first
+
+
+def test_images_without_a_file_are_counted(tmp_path: Path) -> None:
+    for name in ("b", "c"):
+        Image.new("RGB", (6, 4)).save(tmp_path / f"{name}.png")
+    split = read(tmp_path, shape("cup", TRIANGLE))
+    (finding,) = split.report.findings
+    assert (finding.kind, finding.count) == ("unannotated-image", 2)
+    assert finding.first.endswith("b.png")

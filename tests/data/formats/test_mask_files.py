@@ -108,3 +108,14 @@ def test_files_of_no_use_are_named_and_the_others_are_read(tmp_path: Path) -> No
     assert (bad.count, empty.count) == (2, 1)
     assert "a_empty_1.png" in empty.first
     assert objects(split) == [("a.png", "jug")]
+
+
+def test_two_images_of_one_name_are_an_error(tmp_path: Path) -> None:
+    for folder, file in (("images", "a.png"), ("images", "a.bmp"), ("masks", "a_cup_1.png")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("RGB", (6, 4), (9, 9, 9)).save(tmp_path / folder / file)
+    (split,) = read_data_set(str(tmp_path)).splits
+    (finding,) = split.report.errors
+    assert finding.kind == "same-stem"
+    assert "a.bmp" in finding.first
+    assert "a.png" in finding.first

@@ -110,3 +110,11 @@ def test_images_without_an_xml_are_counted(tmp_path: Path) -> None:
     (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("a\n")
     (split,) = read_data_set(str(tmp_path)).splits
     assert split.report.found("unannotated-image") is None, "who lists images leaves others out"
+
+
+def test_of_two_images_of_one_name_that_which_the_xml_names(tmp_path: Path) -> None:
+    write(tmp_path, "a", "<filename>a.png</filename>" + thing("cup", 1, 1, 10, 10))
+    Image.new("RGB", (30, 20)).save(tmp_path / "JPEGImages" / "a.png")
+    (split,) = read_data_set(str(tmp_path)).splits
+    (image,) = split.content["images"]
+    assert (image["file_name"], image["width"]) == ("JPEGImages/a.png", 30)

@@ -80,3 +80,12 @@ def test_images_of_the_same_bytes_stay_together_though_nothing_can_be_seen_on_th
         Image.new("L", (50, 50)).save(tmp_path / f"{number}.jpg")
     for seed in range(4):
         assert numbers(cut_validation(whole, seed)[1]) == [2]
+
+
+def test_a_set_of_very_many_images_is_cut_without_comparing_every_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detr_d2.data.own.cut.MOST_HEADERS", 5)
+    monkeypatch.setattr("detr_d2.data.own.cut.near_pairs", None)
+    train, val = cut_validation(split_of(tmp_path, list(range(10))), seed=0)
+    assert sorted(numbers(train) + numbers(val)) == list(range(10))
