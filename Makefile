@@ -50,7 +50,7 @@ else ifneq ($(shell test -d '$(DETECTRON2)' && find '$(DETECTRON2)' -name '*.py'
 $(READY): FORCE
 endif
 endif
-$(READY): constraints.txt detectron2.txt pyproject.toml setup.py scripts/setup.sh
+$(READY): constraints.txt overrides.txt detectron2.txt pyproject.toml setup.py scripts/setup.sh
 	@VENV='$(VENV)' PYTHON='$(PYTHON)' DETECTRON2='$(DETECTRON2)' DETECTRON2_OPS='$(DETECTRON2_OPS)' \
 		scripts/setup.sh
 	@touch $@

@@ -91,7 +91,8 @@ fi
 
 echo "setup: installing the versions of constraints.txt (about 5.5 GB, most of it PyTorch)"
 uv_install --quiet --constraint constraints.txt setuptools wheel
-uv_install --constraint constraints.txt --no-build-isolation --editable '.[detectron2,test]'
+uv_install --constraint constraints.txt --override overrides.txt --no-build-isolation \
+    --editable '.[detectron2,test]'
 
 installed=$(cat "$RECORD" 2>/dev/null || true)
 wanted=${DETECTRON2:-${installed:-default}}

@@ -62,7 +62,14 @@ def test_detectron2_is_pinned_by_version_and_hash() -> None:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What set-up needs of the repository, with no environment in it yet."""
-    for name in ("Makefile", "constraints.txt", "detectron2.txt", "setup.py", "pyproject.toml"):
+    for name in (
+        "Makefile",
+        "constraints.txt",
+        "overrides.txt",
+        "detectron2.txt",
+        "setup.py",
+        "pyproject.toml",
+    ):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     return tmp_path
