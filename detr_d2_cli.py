@@ -14,7 +14,7 @@ from importlib import import_module
 COMMANDS = {
     "train": ("train", "train a model, and evaluate it"),
     "eval": ("eval", "evaluate a trained model on a data set"),
-    "predict": ("demo", "draw what a model finds in images"),
+    "predict": ("demo", "draw what a model finds in images and videos"),
     "check": ("check", "look for what is wrong with a data set"),
     "make-coco": ("make_coco", "write a data set of any known format in COCO's"),
     "convert": ("convert_checkpoint", "convert weights between the layouts of DETRs"),

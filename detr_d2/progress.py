@@ -25,6 +25,11 @@ def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iter
     yield from tqdm(items, what, total, leave=False, disable=None, delay=DELAY)
 
 
+def say(text: str) -> None:
+    """Print a line on standard output, also while there is a bar."""
+    tqdm.write(text)
+
+
 @contextmanager
 def counting(what: str, unit: str) -> Iterator[Callable[[], object] | None]:
     """Count what nobody knows the number of.

@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
+import math
 import os
 import re
 import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from iopath.common.file_io import file_lock, get_cache_dir
 from tqdm import tqdm
 
-from ..errors import CheckpointError, MissingFileError
+from ..errors import CheckpointError, DataError, MissingFileError
 from .atomic import write_file
 
 # Environment variable: a folder (also as file://...) or a base URL that has the files by their names.
@@ -141,10 +142,9 @@ def _download(url: str, path: Path, file: RemoteFile) -> None:
     """Put the content of ``url`` at ``path`` in one step, when all of it is here and checked."""
     _LOGGER.info("Downloading %s to %s", url, path)
     known = file.known_sha256()
-    request = urllib.request.Request(url, headers={"User-Agent": "detr_d2"})
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-            length = int(response.headers.get("Content-Length") or 0)
+        with _opened(url) as response:
+            length = _length(response)
 
             def write(output: IO[bytes]) -> None:
                 found, size = _copy(response, output, length)
@@ -165,11 +165,51 @@ def _download(url: str, path: Path, file: RemoteFile) -> None:
         ) from error
 
 
-def _copy(source: IO[bytes], output: IO[bytes], length: int) -> tuple[str, int]:
-    """The SHA-256 and the number of the bytes; ``length`` of them are expected, 0 where that is unknown."""
+def download(url: str, output: IO[bytes], most: int) -> None:
+    """Write what an address has to an open file. Nothing is kept in the cache, nor compared with a hash.
+
+    Args:
+        url: of http or https.
+        output: may have got a part of it where something fails.
+        most: bytes.
+
+    Raises:
+        MissingFileError: it cannot be downloaded.
+        DataError: it is larger.
+    """
+    try:
+        with _opened(url) as response:
+            length = _length(response)
+            size = _copy(response, output, length, most)[1] if length <= most else length
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise MissingFileError(
+            f"cannot download {url} ({getattr(error, 'reason', None) or error or type(error).__name__})"
+        ) from error
+    if size > most:
+        raise DataError(f"{url} is larger than {most} bytes, the limit of downloads: get the file yourself")
+    if size < length:
+        raise MissingFileError(f"cannot download {url} ({size} of {length} bytes arrived): try again")
+
+
+def _opened(url: str) -> Any:
+    """The open response to a request."""
+    request = urllib.request.Request(url, headers={"User-Agent": "detr_d2"})
+    return urllib.request.urlopen(request, timeout=_TIMEOUT)
+
+
+def _length(response: Any) -> int:
+    """How many bytes a response says to have; 0 where it does not say."""
+    return int(response.headers.get("Content-Length") or 0)
+
+
+def _copy(source: IO[bytes], output: IO[bytes], length: int, most: float = math.inf) -> tuple[str, int]:
+    """The SHA-256 and the number of the bytes; ``length`` of them are expected, 0 where that is unknown.
+
+    It ends soon after ``most`` bytes.
+    """
     digest, size = hashlib.sha256(), 0
     with tqdm(total=length or None, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
-        while chunk := source.read(_CHUNK):
+        while size <= most and (chunk := source.read(_CHUNK)):
             output.write(chunk)
             digest.update(chunk)
             size += len(chunk)

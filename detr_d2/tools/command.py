@@ -6,13 +6,9 @@ import select
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
-from PIL import Image
-
-from ..errors import ConfigError, UserError, exit_status, named
-from ..visualization import Picture
+from ..errors import ConfigError, UserError, exit_status
 
 PROGRAM = "detr-d2"
 # As a shell tells it of a program that is ended because nobody reads what it writes: 128 + SIGPIPE.
@@ -55,21 +51,6 @@ def model_parser(name: str, description: str, examples: Sequence[str]) -> Comman
     parser.add_argument("--weights", metavar="FILE", help=weights)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
     return parser
-
-
-def write_picture(picture: Picture, file: str | Path) -> None:
-    """Write an image file, and the folder that it is in.
-
-    Args:
-        picture: (H, W, 3) RGB.
-        file: what ``--output`` names.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    with named(f"--output {file}"):
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(file)
 
 
 def run_command(

@@ -31,8 +31,9 @@ from ..visualization import (
     detections_from_record,
     draw_panel,
     summarize,
+    write_picture,
 )
-from .command import CommandParser, model_parser, run_command, write_picture
+from .command import CommandParser, model_parser, run_command
 
 Record = dict[str, Any]
 

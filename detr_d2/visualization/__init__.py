@@ -9,7 +9,8 @@ from .detections import Detections, detections_from_instances, detections_from_r
 from .labels import Picture, fit_image
 from .metrics_file import TrainingMetrics, read_metrics
 from .panel import PanelSample, PanopticSample, draw_panel, summarize
-from .result import draw_result
+from .picture_file import write_picture
+from .result import describe_result, draw_result
 from .runs import Run, read_runs
 from .segments import draw_segments, segment_colors
 from .visualizer import DetectionVisualizer
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingMetrics",
     "class_colors",
     "comparison_table",
+    "describe_result",
     "detections_from_instances",
     "detections_from_record",
     "draw_comparison",
@@ -44,4 +46,5 @@ __all__ = [
     "summarize",
     "training_panels",
     "watch_attention",
+    "write_picture",
 ]

@@ -24,6 +24,7 @@ class Detections:
         crowd: (N,) True for annotations that stand for a group of objects.
         scores: (N,) in [0, 1], or None for ground truth.
         masks: (N, H, W) pixels of the original image, or None where only boxes are known.
+        tracks: (N,) ids of the objects of a video, negative where an object has none; None elsewhere.
     """
 
     boxes: FloatArray
@@ -31,6 +32,7 @@ class Detections:
     crowd: BoolArray
     scores: FloatArray | None = None
     masks: BoolArray | None = None
+    tracks: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -59,8 +61,8 @@ def detections_from_instances(instances: Instances, score_threshold: float) -> D
     """Keep the predictions at or above a score, best first.
 
     Args:
-        instances: ``pred_boxes``, ``scores``, ``pred_classes`` and maybe ``pred_masks`` of one image, on any
-            device.
+        instances: ``pred_boxes``, ``scores``, ``pred_classes`` and maybe ``pred_masks`` and ``track_ids`` of
+            one image, on any device.
         score_threshold: in [0, 1].
     """
     kept = instances[instances.scores >= score_threshold]
@@ -71,6 +73,7 @@ def detections_from_instances(instances: Instances, score_threshold: float) -> D
         np.zeros(len(kept), dtype=np.bool_),
         kept.scores.double().numpy(force=True),
         kept.pred_masks.numpy(force=True) if kept.has("pred_masks") else None,
+        kept.track_ids.numpy(force=True) if kept.has("track_ids") else None,
     )
 
 

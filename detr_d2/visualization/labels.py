@@ -16,6 +16,8 @@ Picture = npt.NDArray[np.uint8]
 Rectangle = tuple[float, float, float, float]
 
 _PADDING = 1.6  # points around a label's text
+# Detectron2's rule for the size of text, in points.
+_SIDE_PER_POINT, _SMALLEST_FONT = 90, 10
 
 
 def fit_image(image: Picture, size: int) -> tuple[Picture, float]:
@@ -46,22 +48,27 @@ def fit_map(values: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArr
     return np.asarray(scaled, dtype=np.int64)
 
 
-def label_text(name: str, crowd: bool, score: float | None) -> str:
-    """Return what is written at an object or a segment."""
-    return name + (" (crowd)" if crowd else "") + (f" {score:.2f}" if score is not None else "")
+def label_text(name: str, crowd: bool, score: float | None, track: int = -1) -> str:
+    """Return what is written at an object or a segment; an object of a video may have a track's number."""
+    parts = [name, " (crowd)" * crowd, "" if score is None else f" {score:.2f}", f" #{track}" * (track >= 0)]
+    return "".join(parts)
 
 
 class LabelVisualizer(Visualizer):
     """Detectron2's, on an image at its own resolution, with labels that avoid each other."""
 
-    def __init__(self, image: Picture, metadata: Metadata | None = None) -> None:
+    def __init__(self, image: Picture, metadata: Metadata | None = None, detail: int | None = None) -> None:
         """Start from an image.
 
         Args:
             image: (H, W, 3) RGB, already at the size at which it will be looked at (:func:`fit_image`).
             metadata: names and colors of the classes, all optional.
+            detail: pixels of a part of the image that is looked at by itself: text and lines have its size.
+                None: that is the whole image.
         """
         super().__init__(image, metadata)
+        if detail is not None:
+            self._default_font_size = max(detail / _SIDE_PER_POINT, _SMALLEST_FONT)
         self._labels = Boxes(torch.empty(0, 4))
 
     def draw_label(self, text: str, box: Rectangle, color: Color, inside: bool = False) -> None:

@@ -17,7 +17,7 @@ class DetectionVisualizer(LabelVisualizer):
     def draw_detections(
         self, detections: Detections, factor: float = 1.0, solid: BoolArray | None = None
     ) -> VisImage:
-        """Draw masks, boxes, class names and, where there are any, scores.
+        """Draw masks, boxes, class names and, where there are any, scores and tracks.
 
         Args:
             detections: N boxes in pixels of the original image.
@@ -46,5 +46,6 @@ class DetectionVisualizer(LabelVisualizer):
             rim = withStroke(linewidth=outline.get_linewidth() + 1.4, foreground=text_color(color), alpha=0.6)
             outline.set_path_effects([rim])
             score = None if detections.scores is None else float(detections.scores[index])
-            self.draw_label(label_text(name, crowd, score), box, color)
+            track = -1 if detections.tracks is None else int(detections.tracks[index])
+            self.draw_label(label_text(name, crowd, score, track), box, color)
         return self.output

@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from detr_d2.errors import UserError
 from detr_d2.modeling import inference
-from detr_d2.tools.demo import main, plan_outputs
+from detr_d2.tools.demo import main
 from detr_d2.visualization.labels import LabelVisualizer
 from tests.image_files import write_png
 
@@ -103,21 +102,6 @@ def test_weights_that_do_not_tell_things_from_stuff_need_a_data_set_that_does(
     assert main([*options, "--opts", *NO_DATA[0]]) == 2
     assert "MODEL.DETR.TEST.PANOPTIC_ON" in capsys.readouterr().err
     assert main(options) == 0
-
-
-def test_one_input_may_go_to_a_file_and_several_may_not(project: Project, tmp_path: Path) -> None:
-    target = tmp_path / "a.png"
-    assert plan_outputs(project.images[:1], str(target)) == [(project.images[0], target)]
-    with pytest.raises(UserError, match="one file for 2 inputs"):
-        plan_outputs(project.images[:2], str(target))
-
-
-def test_nothing_is_overwritten_by_mistake(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "image_0.png").write_bytes(Path(project.images[0]).read_bytes())
-    with pytest.raises(UserError, match="several inputs would be written"):
-        plan_outputs([project.images[0], str(tmp_path / "image_0.png")], str(tmp_path / "out"))
-    with pytest.raises(UserError, match="would be overwritten"):
-        plan_outputs(project.images[:1], str(Path(project.images[0]).parent))
 
 
 def test_missing_and_damaged_inputs_are_named(

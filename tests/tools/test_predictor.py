@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,17 +75,72 @@ def same_instances(one: Instances, other: Instances) -> None:
     assert torch.equal(one.pred_classes, other.pred_classes)
 
 
+def rows(found: dict[str, Any]) -> np.ndarray:
+    """(n, 6): score, class, and x, y, width, height, best first."""
+    instances = found["instances"]
+    x0, y0, x1, y1 = instances.pred_boxes.tensor.double().unbind(1)
+    columns = instances.scores.double(), instances.pred_classes.double(), x0, y0, x1 - x0, y1 - y0
+    table = torch.stack(columns, 1).numpy()
+    return table[np.argsort(-table[:, 0], kind="stable")]
+
+
 def test_the_digits_are_those_of_an_evaluation(project: Project, tmp_path: Path) -> None:
+    """Alone to the last one; in a batch to those of float32, whose sums have another order."""
     cfg = inference_config(project.config, ["OUTPUT_DIR", str(tmp_path)], project.weights, "cpu")
-    predictor = ImagePredictor(cfg)
-    DetrTrainer.test(cfg, predictor.model)
+    DetrTrainer.test(cfg, ImagePredictor(cfg).model)
     written = json.loads((tmp_path / "inference" / "coco_instances_results.json").read_text())
     records = load_dataset(cfg.DATASETS.TEST[0])
-    for record, found in zip(records, predictor.batch(records), strict=True):
-        scores = sorted(x["score"] for x in written if x["image_id"] == record["image_id"])
-        torch.testing.assert_close(
-            found["instances"].scores.sort().values, torch.tensor(scores), rtol=1e-4, atol=1e-5
-        )
+    files = [record["file_name"] for record in records]
+    predictor = Predictor(project.config, project.weights)
+    for record, file, in_batch in zip(records, files, predictor(files), strict=True):
+        entries = [entry for entry in written if entry["image_id"] == record["image_id"]]
+        expected = np.array([[e["score"], e["category_id"] - 1, *e["bbox"]] for e in entries])
+        expected = expected[np.argsort(-expected[:, 0], kind="stable")]
+        assert len(expected) == 10
+        np.testing.assert_allclose(rows(predictor(file)), expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(rows(in_batch), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_detections_are_the_instances_with_the_names_of_their_classes(project: Project) -> None:
+    supervision = pytest.importorskip("supervision")
+    predictor = Predictor(project.config, project.weights)
+    instances = predictor(project.images[0])["instances"]
+    least = float(instances.scores.median())
+    kept = instances[instances.scores >= least]
+    one = predictor.detections(project.images[0], least)
+    assert isinstance(one, supervision.Detections)
+    np.testing.assert_array_equal(one.xyxy, kept.pred_boxes.tensor.numpy())
+    np.testing.assert_array_equal(one.confidence, kept.scores.numpy())
+    np.testing.assert_array_equal(one.class_id, kept.pred_classes.numpy())
+    names = ("ant", "bee", "cat")
+    assert one.data["class_name"].tolist() == [names[number] for number in kept.pred_classes]
+    assert (one.mask, one.tracker_id) == (None, None)
+    several = predictor.detections(project.images[:2], least)
+    assert len(several) == 2
+    assert len(predictor.detections(project.images[0], 1.0)) == 0
+    with pytest.raises(UserError, match="confidence"):
+        predictor.detections(project.images[0], 1.5)
+
+
+def test_detections_have_masks_where_the_model_does(panoptic_project: Project) -> None:
+    pytest.importorskip("supervision")
+    predictor = Predictor(panoptic_project.config, panoptic_project.weights)
+    masks = predictor(panoptic_project.images[0])["instances"].pred_masks
+    assert masks.any()
+    np.testing.assert_array_equal(predictor.detections(panoptic_project.images[0], 0.0).mask, masks.numpy())
+
+
+def test_detections_of_segments_alone_and_without_the_package_say_what_to_do(
+    panoptic_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "segments.yaml"
+    segments = "{DETR: {TEST: {INSTANCE_ON: False}}}"
+    config.write_text(f"_BASE_: {panoptic_project.config}\nMODEL: {segments}\n")
+    with pytest.raises(UserError, match="INSTANCE_ON"):
+        Predictor(str(config), panoptic_project.weights).detections(panoptic_project.images[0])
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(UserError, match="pip install 'supervision'"):
+        Predictor(panoptic_project.config, panoptic_project.weights).detections(panoptic_project.images[0])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
-"""What a trained model finds in images: ``Predictor`` draws it, ``ImagePredictor`` gives Detectron2's
-results."""
+"""A model with its weights, asked for what it finds: ``ImagePredictor`` gives Detectron2's results."""
 
 from __future__ import annotations
 
@@ -7,125 +6,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
-from PIL import Image
 from torch import nn
 
-from . import model_zoo
-from .checkpoint import DetrCheckpointer
-from .checkpoint.class_rows import CATEGORY_IDS
-from .classes import category_numbers, thing_classes
-from .config_file import read_config
-from .data import load_dataset
-from .data.augmentation import build_augmentation
-from .data.dataset_mapper import build_mapper
-from .data.images import image_header, read_image, reading_options
-from .engine.setup import check_device, make_ready
-from .errors import UserError
-from .modeling.build import check_mask_config
-from .modeling.class_loss import CLASS_LOSSES
-from .modeling.fast import fast
-from .visualization import Picture, draw_result
+from ..checkpoint import DetrCheckpointer
+from ..checkpoint.class_rows import CATEGORY_IDS
+from ..classes import category_numbers, thing_classes
+from ..config_file import read_config
+from ..data.augmentation import build_augmentation
+from ..data.dataset_mapper import build_mapper
+from ..data.images import image_header, read_image, reading_options
+from ..engine.setup import check_device, make_ready
+from ..errors import UserError
+from ..modeling.build import check_mask_config
+from ..modeling.fast import fast
+from ..visualization import Picture
 
 # An image file, or pixels (H, W, 3) uint8 RGB.
 ImageLike = str | Path | Picture
-Several = list[str] | list[Path] | list[Picture]
 
-# So many images of one size go through a model together, and so many in all are in memory.
-_BATCH, _AT_ONCE = 8, 64
-
-
-class Predictor:
-    """Finds with a trained model: objects, or the segments of a panoptic model.
-
-    ::
-
-        predictor = Predictor("COCO-Detection/detr_R_50.yaml")
-        predictor.draw("photo.jpg").save("found.jpg")
-        instances = predictor("photo.jpg")["instances"]
-
-    ``supervision.Detections.from_detectron2`` takes such a result, too.
-
-    Attributes:
-        class_names: by the numbers of ``pred_classes``; empty where neither weights nor a data set tell.
-    """
-
-    def __init__(self, config: str, weights: str | None = None, device: str | None = None) -> None:
-        """Build the model and load its weights.
-
-        Args:
-            config: a YAML file, or the name of a config that comes with detr_d2.
-            weights: checkpoint or address. None takes those of the file or, of a config that comes with
-                detr_d2, the published ones.
-            device: None takes the config's, or the CPU where PyTorch sees no GPU.
-
-        Raises:
-            UserError: a file or device is not there, there are no weights, or they do not fit.
-        """
-        file = config
-        if not Path(config).is_file():
-            file = model_zoo.get_config_file(config)
-            weights = weights or model_zoo.get_checkpoint_url(config)
-        wanted = device or read_config(file).MODEL.DEVICE
-        if device is None and not torch.cuda.is_available():
-            wanted = "cpu"
-        cfg = inference_config(file, weights=weights, device=wanted)
-        self._predict = ImagePredictor(cfg)
-        self._likely = CLASS_LOSSES[cfg.MODEL.DETR.CLASS_LOSS].likely
-        self._metadata = class_metadata(cfg, self._predict.class_names, self._predict.stuff_names)
-        self.class_names: list[str] = list(self._metadata.get("thing_classes", ()))
-
-    @overload
-    def __call__(self, images: ImageLike) -> dict[str, Any]: ...
-
-    @overload
-    def __call__(self, images: Several) -> list[dict[str, Any]]: ...
-
-    def __call__(self, images: ImageLike | Several) -> dict[str, Any] | list[dict[str, Any]]:
-        """What is found, as Detectron2's models give it, on the CPU.
-
-        Args:
-            images: one or several; those of one size after resizing go through the model together.
-
-        Returns:
-            for one image ``instances`` (``Instances`` with ``pred_boxes`` in its pixels, ``scores``,
-            ``pred_classes`` and, of models with masks, ``pred_masks``) and ``panoptic_seg``, as far as the
-            config asks for them; for several images a list.
-
-        Raises:
-            MissingFileError, DataError: an image is not there, or cannot be read.
-        """
-        if isinstance(images, str | Path | np.ndarray):
-            return self._predict(self._predict.sample(images))
-        chunks = (images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE))
-        batches = (self._predict.batch([self._predict.sample(x) for x in chunk]) for chunk in chunks)
-        return [result for batch in batches for result in batch]
-
-    def draw(self, image: ImageLike, confidence: float | None = None) -> Image.Image:
-        """A picture of an image with what the model finds in it.
-
-        Args:
-            image: any file that training could read, or pixels.
-            confidence: lowest score of the objects that are drawn; None takes that of the model's kind of
-                class loss. Segments of a panoptic model have a key of ``MODEL.DETR.TEST`` for it.
-
-        Raises:
-            UserError: ``confidence`` is not from 0 to 1.
-            MissingFileError, DataError: the image is not there, or cannot be read.
-        """
-        confidence = self._likely if confidence is None else confidence
-        if not 0 <= confidence <= 1:
-            raise UserError(f"confidence must be from 0 to 1, not {confidence}")
-        pixels = image if isinstance(image, np.ndarray) else self._predict.read_image(str(image))
-        return Image.fromarray(draw_result(pixels, self(image), self._metadata, confidence)[0])
+# So many images of one size go through a model together.
+BATCH = 8
 
 
 def inference_config(
@@ -209,16 +117,21 @@ class ImagePredictor:
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         return self.batch([record])[0]
 
-    def batch(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Results of several records. Images of one size after resizing go through the model together."""
+    def batch(self, records: Sequence[dict[str, Any]], at_once: int = BATCH) -> list[dict[str, Any]]:
+        """Results of several records. Images of one size after resizing go through the model together.
+
+        Args:
+            records: as of a call.
+            at_once: largest number of images that do.
+        """
         samples = [record if "image" in record else self._mapper(dict(record)) for record in records]
         of_size: dict[tuple[int, ...], list[int]] = {}
         for place, sample in enumerate(samples):
             of_size.setdefault(tuple(sample["image"].shape), []).append(place)
         results: list[dict[str, Any]] = [{} for _ in samples]
         for places in of_size.values():
-            for start in range(0, len(places), _BATCH):
-                some = places[start : start + _BATCH]
+            for start in range(0, len(places), at_once):
+                some = places[start : start + at_once]
                 with torch.inference_mode():
                     found = self._detect([samples[place] for place in some])
                 for place, result in zip(some, found, strict=True):
@@ -267,33 +180,3 @@ def _with_instances_alone(cfg: CfgNode) -> CfgNode:
     cfg.defrost()
     cfg.MODEL.DETR.TEST.INSTANCE_ON, cfg.MODEL.DETR.TEST.PANOPTIC_ON = True, False
     return cfg
-
-
-def class_metadata(
-    cfg: CfgNode, class_names: Sequence[str] = (), stuff_names: Sequence[str] = ()
-) -> Metadata:
-    """Return metadata with class names for images that belong to no data set.
-
-    Args:
-        cfg: names the data sets whose metadata are looked at: ``DATASETS.TEST``, then ``DATASETS.TRAIN``.
-        class_names: those of the checkpoint, which come first; a data set's colors are used where it has
-            the same classes.
-        stuff_names: the same of stuff.
-
-    Returns:
-        Metadata without names where neither the checkpoint nor a data set that is there has any; classes
-        are then shown as "class N".
-    """
-    names = {"thing_classes": list(class_names), "stuff_classes": list(stuff_names)}
-    names = {key: own for key, own in names.items() if own}
-    for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
-        metadata = MetadataCatalog.get(dataset)
-        if metadata.get("thing_classes", None) is None and dataset in DatasetCatalog.list() and not names:
-            try:
-                load_dataset(dataset)  # COCO's json files are where Detectron2 finds the names
-            except UserError:
-                continue
-        known = {key: list(metadata.get(key, None) or ()) for key in names or ("thing_classes",)}
-        if any(known.values()) and known == (names or known):
-            return metadata
-    return Metadata(**names)
