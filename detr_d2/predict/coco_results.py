@@ -74,7 +74,8 @@ class ObjectResults:
                 "score": float(instances.scores[row]),
             }
             if instances.has("pred_masks"):
-                rle = coco_mask.encode(np.asfortranarray(instances.pred_masks[row].numpy(), dtype=np.uint8))
+                mask = np.asarray(instances.pred_masks[row])
+                rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
                 entry["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
             if instances.has("track_ids") and instances.track_ids[row] >= 0:
                 entry["track_id"] = int(instances.track_ids[row])

@@ -56,23 +56,44 @@ def supervision_detections(instances: Instances, class_names: Sequence[str] = ()
     return detections
 
 
+class CompactMasks:
+    """N masks (H, W) of which only one at a time is made, in ``pred_masks``: all might not find room.
+
+    An integer gives a mask, bool; anything else that takes some of an array's rows gives ``CompactMasks``.
+
+    Args:
+        masks: ``supervision``'s.
+    """
+
+    def __init__(self, masks: Any) -> None:
+        self._masks = masks
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __getitem__(self, item: Any) -> Any:
+        if isinstance(item, int | np.integer):
+            return self._masks[int(item)]
+        rows = np.arange(len(self))
+        return CompactMasks(self._masks[rows[item if isinstance(item, slice) else np.asarray(item)]])
+
+
 def instances_of(detections: Detections, image_size: tuple[int, int], masks: bool) -> Instances:
     """The way back, best first.
 
     Args:
-        detections: with confidence and class numbers, if there are any.
+        detections: with confidence and class numbers, if there are any; masks are compact ones.
         image_size: (H, W).
-        masks: whether there are to be ``pred_masks``, which take H times W bytes for each object.
+        masks: whether there are to be ``pred_masks``, which are :class:`CompactMasks`.
     """
     found, none = Instances(image_size), not len(detections)
-    scores = np.zeros(0) if none else detections.confidence
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    boxes = torch.from_numpy(np.asarray(detections.xyxy, np.float32).reshape(-1, 4)[order])
-    found.pred_boxes = Boxes(boxes)
-    found.scores = torch.from_numpy(np.asarray(scores, np.float32)[order])
-    classes = np.zeros(0) if none else detections.class_id
-    found.pred_classes = torch.from_numpy(np.asarray(classes, np.int64)[order])
+    scores = np.zeros(0) if none else np.asarray(detections.confidence)
+    order = np.argsort(-scores, kind="stable")
+    boxes = np.asarray(detections.xyxy, np.float32).reshape(-1, 4)
+    classes = np.zeros(0) if none else np.asarray(detections.class_id)
+    found.pred_boxes = Boxes(torch.from_numpy(boxes[order]))
+    found.scores = torch.from_numpy(scores[order].astype(np.float32))
+    found.pred_classes = torch.from_numpy(classes[order].astype(np.int64))
     if masks:
-        pixels = np.zeros((0, *image_size), bool) if none else np.asarray(detections.mask)
-        found.pred_masks = torch.from_numpy(pixels.astype(bool)[order])
+        found.pred_masks = [] if none else CompactMasks(detections.mask)[order]
     return found

@@ -46,6 +46,8 @@ class Tiles:
     ) -> Instances:
         """The objects of all slices, merged and in the image's pixels, best first.
 
+        ``pred_masks`` are :class:`~.interchange.CompactMasks`.
+
         Args:
             predict: of a model that gives instances.
             image: (H, W, 3) RGB.

@@ -1,6 +1,6 @@
 """The objects that are drawn: read from data-set records and from a model's ``Instances``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ class Detections:
         classes: (N,) contiguous class indices.
         crowd: (N,) True for annotations that stand for a group of objects.
         scores: (N,) in [0, 1], or None for ground truth.
-        masks: (N, H, W) pixels of the original image, or None where only boxes are known.
+        masks: N masks (H, W), pixels of the original image, which may be made as they are asked for; or None
+            where only boxes are known.
         tracks: (N,) ids of the objects of a video, negative where an object has none; None elsewhere.
     """
 
@@ -31,7 +32,7 @@ class Detections:
     classes: IntArray
     crowd: BoolArray
     scores: FloatArray | None = None
-    masks: BoolArray | None = None
+    masks: BoolArray | Sequence[BoolArray] | None = None
     tracks: IntArray | None = None
 
     def __len__(self) -> int:
@@ -67,12 +68,13 @@ def detections_from_instances(instances: Instances, score_threshold: float) -> D
     """
     kept = instances[instances.scores >= score_threshold]
     kept = kept[kept.scores.argsort(descending=True, stable=True)]
+    masks = kept.pred_masks if kept.has("pred_masks") else None
     return Detections(
         kept.pred_boxes.tensor.double().numpy(force=True),
         kept.pred_classes.numpy(force=True),
         np.zeros(len(kept), dtype=np.bool_),
         kept.scores.double().numpy(force=True),
-        kept.pred_masks.numpy(force=True) if kept.has("pred_masks") else None,
+        masks.numpy(force=True) if isinstance(masks, torch.Tensor) else masks,
         kept.track_ids.numpy(force=True) if kept.has("track_ids") else None,
     )
 

@@ -44,6 +44,8 @@ def fit_image(image: Picture, size: int) -> tuple[Picture, float]:
 
 def fit_map(values: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:
     """Scale a map of ids or a mask (H, W), whose values must not be mixed, to (height, width)."""
+    if values.shape == (height, width):
+        return values
     scaled = Image.fromarray(values.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
     return np.asarray(scaled, dtype=np.int64)
 

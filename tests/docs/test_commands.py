@@ -10,6 +10,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from detectron2.modeling import build_model
@@ -100,6 +102,11 @@ def reader(tmp_path: Path) -> Path:
         shapes / "val" / "000000000001.jpg"
     ) as image:  # cut, because a long image takes less time
         image.crop((0, 0, 128, 40)).save(tmp_path / "photo.jpg")
+        frame = np.asarray(image)
+    video = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (128, 128))
+    for _ in range(2):
+        video.write(frame)
+    video.release()
     for config, folder in MODELS.items():
         output = tmp_path / "output" / folder
         output.mkdir(parents=True, exist_ok=True)

@@ -41,11 +41,19 @@ def test_masks_are_those_of_the_whole_objects() -> None:
     instances = Tiles(48, 16)(finder, image, 0.0)
     assert found_in(instances) == boxes
     for (x0, y0, x1, y1), mask in zip(
-        instances.pred_boxes.tensor.int().tolist(), instances.pred_masks.numpy(), strict=True
+        instances.pred_boxes.tensor.int().tolist(), instances.pred_masks, strict=True
     ):
         expected = np.zeros((100, 130), bool)
         expected[y0:y1, x0:x1] = True
         np.testing.assert_array_equal(mask, expected)
+    some = instances[instances.pred_classes == 1]
+    assert 0 < len(some.pred_masks) < len(instances)
+    whole = [
+        mask.sum()
+        for mask, kind in zip(instances.pred_masks, instances.pred_classes, strict=True)
+        if kind == 1
+    ]
+    assert [mask.sum() for mask in some[1:].pred_masks] == whole[1:]
 
 
 def test_an_object_larger_than_the_overlap_is_put_together_of_parts() -> None:
@@ -73,7 +81,7 @@ def test_images_without_objects_and_smaller_than_a_slice(size: tuple[int, int], 
     none = Tiles(64)(finder, image, 0.0)
     assert len(none) == 0
     assert none.pred_boxes.tensor.shape == (0, 4)
-    assert not masks or none.pred_masks.shape == (0, *size)
+    assert not masks or len(none.pred_masks) == 0
     image[3:12, 5:14] = 110
     assert found_in(Tiles(64)(finder, image, 0.0)) == {(5, 3, 14, 12): 1}
 

@@ -40,6 +40,19 @@ def test_two_objects_keep_their_ids_whatever_their_order() -> None:
     assert all(ids == first for ids in seen[1:])
 
 
+def test_an_object_that_covers_one_of_another_class_does_not_take_its_id() -> None:
+    """The one below is not seen for three frames, in which the other is just there."""
+    tracks = Tracks(10, 0.5)
+    for time in range(9):
+        above, below = (20.0 + 10 * time, 50.0, 1, 0.9), (60.0, 50.0, 0, 0.9)
+        seen = ids_by_class(tracks(frame(above) if 3 <= time <= 5 else frame(above, below)))
+        if time == 1:
+            first = seen
+        if time > 1:
+            assert seen == {kind: first[kind] for kind in seen}
+    assert first.keys() == seen.keys() == {0, 1}
+
+
 def test_a_less_sure_object_continues_a_track_and_starts_none() -> None:
     tracks = Tracks(10, 0.5)
     for _ in range(2):
