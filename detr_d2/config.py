@@ -35,6 +35,10 @@ def _add_model_keys(cfg: CfgNode) -> None:
     # Checkpoint (path or URI) of a detector to load and freeze while a mask head is trained on it.
     # Needs MODEL.MASK_ON; "" trains everything.
     detr.FROZEN_WEIGHTS = ""
+    # Parts that keep the weights they start with: some of "backbone", "encoder" and "decoder" (each with what
+    # leads into it); the heads always learn. For a few images and weights of like ones. Of a backbone,
+    # MODEL.BACKBONE.FREEZE_AT freezes the first stages alone.
+    detr.FREEZE = ()
 
     # Transformer
 
@@ -197,6 +201,11 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # INPUT.CROP.SIZE (when INPUT.CROP.ENABLED), then resized like the other half. The longer side is at most
     # ten times as long: narrower images become smaller.
     cfg.INPUT.CROP.RESIZE_SHORTEST_EDGE = (400, 500, 600)
+    # How much training images are changed. "published": flipped, cropped where INPUT.CROP.ENABLED, resized.
+    # "light": never cropped. "strong", against overfitting to few images: brightness, contrast and saturation
+    # change too, and half of the images are cropped, where INPUT.CROP.ENABLED is not, to 60 to 100 % of each
+    # side.
+    cfg.INPUT.AUGMENTATION = "published"
     # A data set of your own, of any known format: a folder, or the json or data.yaml that it starts from. It
     # decides DATASETS.TRAIN and TEST, MODEL.DETR.NUM_CLASSES and, where they are too low,
     # MODEL.DETR.NUM_OBJECT_QUERIES and TEST.DETECTIONS_PER_IMAGE. --data of detr-d2 train sets it.
@@ -210,6 +219,24 @@ def _add_data_keys(cfg: CfgNode) -> None:
 def _add_solver_keys(cfg: CfgNode) -> None:
     # Training and evaluation
 
+    # How many times the training goes through the images of DATASETS.TRAIN; it sets MAX_ITER. WARMUP_ITERS,
+    # CHECKPOINT_PERIOD, TEST.EVAL_PERIOD and STEPS keep their shares of the training, but periods are whole
+    # epochs, and 12, 50, 300 and 500 epochs have the published STEPS (after 11, 40, 200 and 400). 0: MAX_ITER
+    # counts.
+    cfg.SOLVER.EPOCHS = 0
+    # With EPOCHS: MAX_ITER is at least this, because a model that starts from scratch needs so many updates,
+    # however few images there are; all else keeps its share of the training.
+    cfg.SOLVER.MIN_ITER = 0
+    # With EPOCHS: the learning rate falls after so many epochs; () is as said there.
+    cfg.SOLVER.STEP_EPOCHS = ()
+    # WARMUP_ITERS as a share of MAX_ITER; 0: WARMUP_ITERS counts.
+    cfg.SOLVER.WARMUP_SHARE = 0.0
+    # The batch that BASE_LR is for. Where IMS_PER_BATCH is another one, BASE_LR is multiplied by the square
+    # root of their ratio, which keeps the noise of AdamW's steps as it was; with SGD by the ratio. 0: never.
+    cfg.SOLVER.REFERENCE_BATCH = 0
+    # Find, by trying, the largest batch that fits into the GPU's memory, in place of IMS_PER_BATCH; the
+    # learning rate follows as with REFERENCE_BATCH (0: from IMS_PER_BATCH). --batch auto sets it.
+    cfg.SOLVER.AUTO_BATCH = False
     # "ADAMW" or "SGD".
     cfg.SOLVER.OPTIMIZER = "ADAMW"
     # Learning rate of the backbone = BASE_LR * this.
@@ -235,5 +262,24 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.TEST.IMS_PER_BATCH = 1
     # The metric that decides which checkpoint is kept as model_best.pth, as "task/metric"; "" keeps none.
     cfg.TEST.BEST_METRIC = "bbox/AP"
+    # TEST.EVAL_PERIOD in epochs; 0: TEST.EVAL_PERIOD counts.
+    cfg.TEST.EVAL_EPOCHS = 0
+    # The training ends after so many evaluations in a row without a better TEST.BEST_METRIC; 0: at MAX_ITER.
+    cfg.TEST.PATIENCE = 0
+    # Each evaluation while training also computes the loss on DATASETS.TEST, without auxiliary supervision,
+    # as val/total_loss and so on: it rises where a model learns its images by heart.
+    cfg.TEST.LOSS = False
     # After a training that came to its end write report.html to OUTPUT_DIR, as `detr-d2 report` does.
     cfg.TEST.REPORT = True
+
+    cfg.TRACKING = CfgNode()
+    # Who gets metrics, pictures and config, beside metrics.json: some of "tensorboard", "wandb" (Weights &
+    # Biases) and "mlflow". The last two are extras: pip install 'detr_d2[wandb]' or 'detr_d2[mlflow]'. Where
+    # they write is set by their own variables, such as WANDB_MODE=offline and MLFLOW_TRACKING_URI; without
+    # the latter MLflow's files go to OUTPUT_DIR/mlruns.
+    cfg.TRACKING.WRITERS = ("tensorboard",)
+    # Project of Weights & Biases, experiment of MLflow. A run is called as OUTPUT_DIR.
+    cfg.TRACKING.PROJECT = "detr_d2"
+    # At each evaluation while training so many images of the first data set of DATASETS.TEST are drawn, with
+    # the predictions beside the annotations.
+    cfg.TRACKING.PICTURES = 4

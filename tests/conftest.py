@@ -36,6 +36,7 @@ def make_tiny_config() -> CfgNode:
     cfg.MODEL.RESNETS.OUT_FEATURES = ["res4"]
     cfg.MODEL.DETR.IN_FEATURE = "res4"
     cfg.TEST.REPORT = False  # takes seconds
+    cfg.TRACKING.PICTURES = 0
     cfg.MODEL.DETR.NUM_CLASSES = 3
     cfg.MODEL.DETR.NUM_OBJECT_QUERIES = 10
     cfg.MODEL.DETR.HIDDEN_DIM = 32

@@ -8,13 +8,20 @@ from detectron2.data import transforms as T
 from fvcore.transforms.transform import NoOpTransform, Transform
 from PIL import Image
 
-from ..errors import ConfigError
+from ..errors import ConfigError, require
 
 # No side of a resized image is wished to be longer.
 LONGEST_SIDE = 16384
 
 # Without a limit of its own, the longer side is at most so many times the wished shorter one.
 _WIDEST = 10
+
+_STRENGTHS = ("light", "published", "strong")
+
+# Of "strong": brightness, contrast and saturation are multiplied by a number between these two,
+_COLORS = (0.6, 1.4)
+# and crops have at least these shares of the sides.
+_CROPPED = (0.6, 0.6)
 
 # A shorter side of fewer pixels is rounded so coarsely that the longer one does not follow from it.
 _THIN = 10
@@ -116,6 +123,7 @@ def build_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
 
     Training: flip with probability 0.5; in half of the cases (where ``INPUT.CROP.ENABLED``) resize to one
     of ``INPUT.CROP.RESIZE_SHORTEST_EDGE`` and crop; then resize to one of ``INPUT.MIN_SIZE_TRAIN``.
+    ``INPUT.AUGMENTATION`` "light" never crops; "strong" changes colors after the flip, and always crops.
     Evaluation: resize to ``INPUT.MIN_SIZE_TEST``. The limit of the longer side is ``INPUT.MAX_SIZE_*``.
 
     Args:
@@ -133,8 +141,16 @@ def build_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
         raise ConfigError(f"INPUT.RANDOM_FLIP must be none, horizontal or vertical, got {flip!r}")
     if flip != "none":
         augmentations.append(T.RandomFlip(horizontal=flip == "horizontal", vertical=flip == "vertical"))
-    if cfg.INPUT.CROP.ENABLED:
+    strength = cfg.INPUT.AUGMENTATION
+    require(strength in _STRENGTHS, "INPUT.AUGMENTATION", strength, f"one of {', '.join(_STRENGTHS)}")
+    if strength == "strong":
+        augmentations += [T.RandomBrightness(*_COLORS), T.RandomContrast(*_COLORS)]
+        if cfg.INPUT.FORMAT != "L":  # gray images have no saturation
+            augmentations.append(T.RandomSaturation(*_COLORS))
+    if cfg.INPUT.CROP.ENABLED and strength != "light":
         augmentations.append(T.RandomApply(_crop(cfg.INPUT.CROP), prob=0.5))
+    elif strength == "strong":
+        augmentations.append(T.RandomApply(RandomCropOfPixels("relative_range", _CROPPED), prob=0.5))
     augmentations.append(_resize_of_mode(cfg, "TRAIN", cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING))
     return augmentations
 

@@ -159,7 +159,10 @@ def build_detr_train_loader(
 
 
 def build_detr_test_loader(
-    cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None
+    cfg: CfgNode,
+    dataset_name: str,
+    mapper: Mapper | None = None,
+    adapt: Callable[[Records], Records] | None = None,
 ) -> DataLoader[dict[str, Any]]:
     """The loader of one data set for evaluation, each image once, split over the processes.
 
@@ -169,6 +172,7 @@ def build_detr_test_loader(
         cfg: a config with detr_d2's keys.
         dataset_name: one of ``DatasetCatalog``.
         mapper: None means the one that ``INPUT.DATASET_MAPPER_NAME`` names.
+        adapt: gives the records to take in place of the data set's.
 
     Raises:
         DataError: the data set cannot be used.
@@ -176,6 +180,8 @@ def build_detr_test_loader(
     """
     ensure_examined(dataset_name, Needs.of(cfg, training=False))
     records = load_records(dataset_name)
+    if adapt is not None:
+        records = adapt(records)
     if mapper is None:
         mapper = build_mapper(cfg, is_train=False)
     return DataLoader(
@@ -212,7 +218,7 @@ def load_training_records(cfg: CfgNode) -> Records:
     loaded = []
     for name in names:
         ensure_examined(name, Needs.of(cfg, training=True))
-        loaded.append(_numbered_as(names[0], name, load_records(name)))
+        loaded.append(numbered_as(names[0], name, load_records(name)))
     records = list(itertools.chain.from_iterable(loaded))
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         total = len(records)
@@ -231,7 +237,7 @@ def load_training_records(cfg: CfgNode) -> Records:
     return records
 
 
-def _numbered_as(first: str, name: str, records: Records) -> Records:
+def numbered_as(first: str, name: str, records: Records) -> Records:
     """The records of a data set with the class numbers of the first one, which are the model's.
 
     Raises:

@@ -90,7 +90,12 @@ class BestCheckpointHook(hooks.BestCheckpointer):
         self._warned = False
 
     def before_train(self) -> None:
-        """Read the record of the file that is there already, where a training is resumed."""
+        """Read the record of the file that is there already, where a training is resumed; an evaluation may
+        have been made up for."""
+        self._read_record()
+        self._best_checking()
+
+    def _read_record(self) -> None:
         path = os.path.join(self._checkpointer.save_dir, f"{self._file_prefix}.pth")
         if not self.trainer.start_iter or not os.path.isfile(path):
             return
@@ -113,7 +118,8 @@ class BestCheckpointHook(hooks.BestCheckpointer):
             if evaluated and not self._warned:
                 self._warned = True
                 _LOGGER.warning(
-                    "No best checkpoint is kept: TEST.BEST_METRIC %r is not among the results (%s)",
+                    "No best checkpoint is kept, and TEST.PATIENCE ends nothing: TEST.BEST_METRIC %r is not "
+                    "among the results (%s)",
                     self._val_metric,
                     ", ".join(sorted(evaluated)),
                 )

@@ -16,7 +16,9 @@ from ..config_file import read_config
 from ..data import read_classes, register_configured
 from ..detectron2_keys import warn_of_keys_without_effect
 from ..errors import ConfigError, named
+from .auto_batch import check_auto_batch
 from .own_data import use_own_data
+from .recipe import resolve_recipe
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -56,6 +58,7 @@ def check_device(cfg: CfgNode, num_gpus: int | None = None, num_processes: int |
         raise ConfigError(f"--num-processes {num_processes} runs on the CPU: add MODEL.DEVICE cpu")
     if on_gpu and not available:
         raise ConfigError(f"MODEL.DEVICE is {device!r}, but PyTorch sees no GPU here: add MODEL.DEVICE cpu")
+    check_auto_batch(cfg)
 
 
 def make_ready(cfg: CfgNode) -> None:
@@ -98,6 +101,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
     use_own_data(cfg, keep=args.resume or args.eval_only, testing=args.eval_only, fixed=args.opts[::2])
     make_ready(cfg)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="detr_d2")
+    if not args.eval_only:  # what the trainer would do; so the config that is written has it
+        cfg = resolve_recipe(cfg, resume=args.resume)
     default_setup(cfg, args)
     warn_of_keys_without_effect(cfg)
     return cfg

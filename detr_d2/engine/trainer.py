@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import build_model
 from detectron2.utils import comm
@@ -34,20 +34,23 @@ from ..modeling.fast import fast
 from ..modeling.precision import training_dtype
 from .batch_norm import use_sync_batch_norm_of_cpu
 from .data import check_data, data_facts, warn_of_other_data
+from .default_hooks import default_hooks
+from .early_stopping import StoppableLoop
 from .ema import ModelEma
 from .ending import keep_training_errors_off_the_console
+from .evaluation import joined, prediction_pictures, validation_losses
 from .failed_step import save_failed_step
-from .hooks import BestCheckpointHook, CheckpointHook, LearningRateHook, ReportHook
 from .optimizer import build_gradient_clipper, build_lr_scheduler, build_optimizer
+from .recipe import resolve_recipe
 from .seeding import draw_seed, seed_iteration
 from .train_step import TrainStep
-from .weights import build_checkpointer, load_frozen_weights
-from .writers import WriterHook, default_writers
+from .weights import build_checkpointer, load_frozen_weights, say_what_is_random
+from .writers import default_writers
 
 _LOGGER = logging.getLogger(__name__)
 
 
-class DetrTrainer(DefaultTrainer):
+class DetrTrainer(DefaultTrainer, StoppableLoop):
     """Trains, evaluates and checkpoints what a config describes.
 
     Used as Detectron2's: ``trainer = DetrTrainer(cfg); trainer.resume_or_load(resume); trainer.train()``.
@@ -66,8 +69,8 @@ class DetrTrainer(DefaultTrainer):
         for name in ("detectron2", "detr_d2"):
             if not logging.getLogger(name).isEnabledFor(logging.INFO):
                 setup_logger(name=name)
-        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         refuse_unsupported_keys(cfg)
+        cfg = resolve_recipe(self.auto_scale_workers(cfg, comm.get_world_size()))
         self.cfg = cfg
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
@@ -130,9 +133,11 @@ class DetrTrainer(DefaultTrainer):
         if self.ema is not None:
             self.ema.restart()
         warn_of_random_frozen_backbone(model, loaded)
+        say_what_is_random(self.cfg, model, loaded)
 
-    def train(self) -> dict[str, Any] | None:
-        """Run the iterations from ``start_iter`` to ``max_iter``, in Detectron2's loop.
+    def train(self) -> dict[str, Any] | None:  # type: ignore[override]
+        """Run the iterations from ``start_iter`` to ``max_iter``, or to where TEST.PATIENCE ends them, in
+        Detectron2's loop.
 
         Returns:
             the last evaluation's results where TEST.EXPECTED_RESULTS is set, which they must meet.
@@ -176,31 +181,23 @@ class DetrTrainer(DefaultTrainer):
 
     def build_hooks(self) -> list[HookBase]:
         """Detectron2's hooks and ours, in the order in which they run."""
-        cfg = self.cfg
-        ret: list[HookBase] = [hooks.IterationTimer(), LearningRateHook()]
-        # Before the evaluation: if that fails, the training is not lost.
-        if comm.is_main_process():
-            solver = cfg.SOLVER
-            ret.append(CheckpointHook(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINTS_KEPT))
-        ret.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate))
-        if comm.is_main_process():
-            metric, period = cfg.TEST.BEST_METRIC, cfg.TEST.EVAL_PERIOD
-            if metric and cfg.DATASETS.TEST:
-                # With several data sets Detectron2 puts their names before; the first one decides.
-                names = [metric, f"{cfg.DATASETS.TEST[0]}/{metric}"]
-                ret.append(BestCheckpointHook(period, self.checkpointer, names))
-            ret.append(WriterHook(self.build_writers(), eval_period=period))
-            if cfg.TEST.REPORT:
-                ret.append(ReportHook(cfg, self.seed))
-        return ret
+        return default_hooks(self.cfg, self.checkpointer, self.seed, self._evaluate, self.build_writers)
 
     def build_writers(self) -> list[EventWriter]:
-        return default_writers(self.cfg.OUTPUT_DIR, self.max_iter)
+        return default_writers(self.cfg, self.max_iter)
 
     def _evaluate(self) -> dict[str, Any]:
+        """Results of the weights as they would be saved, with the losses if asked for; pictures are
+        stored."""
+        cfg, model = self.cfg, self.checkpointer.model
         with nullcontext() if self.ema is None else self.ema.applied():
-            self._last_eval_results = self.test(self.cfg, self.model)
-        return self._last_eval_results
+            results = self._last_eval_results = self.test(cfg, self.model)
+            losses = validation_losses(cfg, model) if cfg.TEST.LOSS and cfg.DATASETS.TEST else {}
+            if not comm.is_main_process():
+                return {}
+            for name, picture in prediction_pictures(cfg, model):
+                self.storage.put_image(name, picture.transpose(2, 0, 1))
+        return joined(results, losses)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs besides the checkpoint's ``model``."""

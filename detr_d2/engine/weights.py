@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from ..checkpoint.queries import GROUP_SIZE
 from ..classes import category_numbers, class_list, class_names
 from ..errors import CheckpointError, DataError, MissingFileError
 from ..modeling import Detr
+from ..modeling.build import FREEZABLE
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -73,6 +74,35 @@ def load_frozen_weights(cfg: CfgNode, model: Detr) -> set[str]:
             "the same classes"
         )
     return checkpointer.loaded
+
+
+def say_what_is_random(cfg: CfgNode, model: nn.Module, loaded: Collection[str]) -> None:
+    """Say what starts without pretrained weights, and what comes of it.
+
+    Args:
+        cfg: of the training.
+        model: not wrapped for distributed training.
+        loaded: names of its tensors that were loaded.
+    """
+    if not loaded:
+        total = sum(parameter.numel() for parameter in model.parameters())
+        solver = cfg.SOLVER
+        _LOGGER.warning(
+            "No pretrained weights: all %.1f million start at random, and the training shows them %s images. "
+            "Expect an AP near 0 in the first evaluations and less at the end than with weights; a model of "
+            "published size needs a million images and more. Better is --weights (MODEL.WEIGHTS): a "
+            "detector of the same config and any classes, or detr://detr_R_50 with "
+            "Custom-Detection/detr_R_50.yaml",
+            total / 1e6,
+            f"{solver.MAX_ITER * solver.IMS_PER_BATCH:,}",
+        )
+    for part in cfg.MODEL.DETR.FREEZE:
+        if not any(name.startswith(FREEZABLE[part]) for name in loaded):
+            _LOGGER.warning(
+                "MODEL.DETR.FREEZE has %r, which is frozen at random weights and will not learn: set "
+                "MODEL.WEIGHTS, or leave it out",
+                part,
+            )
 
 
 def load_for_evaluation(cfg: CfgNode, model: nn.Module, resume: bool = False) -> None:

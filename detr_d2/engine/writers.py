@@ -6,22 +6,24 @@ import json
 import os
 from collections.abc import Sequence
 
+from detectron2.config import CfgNode
 from detectron2.engine import hooks
-from detectron2.utils.events import (
-    CommonMetricPrinter,
-    EventWriter,
-    JSONWriter,
-    TensorboardXWriter,
-    get_event_storage,
-)
+from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter, get_event_storage
+
+from .trackers import Tracker, build_trackers, new_scalars
 
 
-def default_writers(folder: str, max_iter: int) -> list[EventWriter]:
-    """To a folder, as metrics.json and for TensorBoard, and to the console."""
-    os.makedirs(folder, exist_ok=True)
-    file = os.path.join(folder, "metrics.json")
+def default_writers(cfg: CfgNode, max_iter: int) -> list[EventWriter]:
+    """To metrics.json in OUTPUT_DIR, to those of TRACKING.WRITERS, and to the console.
+
+    Raises:
+        ConfigError: one of TRACKING.WRITERS cannot be had.
+    """
+    trackers = build_trackers(cfg)
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    file = os.path.join(cfg.OUTPUT_DIR, "metrics.json")
     # The printer comes last: it stores the time that is left as if it were a metric of now.
-    return [MetricsFile(file), TensorboardXWriter(folder), CommonMetricPrinter(max_iter)]
+    return [MetricsFile(file), *trackers, CommonMetricPrinter(max_iter)]
 
 
 class MetricsFile(JSONWriter):
@@ -31,17 +33,16 @@ class MetricsFile(JSONWriter):
     _last_write: int = -1  # the iteration
 
     def write(self) -> None:
-        latest = get_event_storage().latest_with_smoothing_hint(self._window_size)
-        new = {name: (value, at) for name, (value, at) in latest.items() if at > self._last_write}
+        new, self._last_write = new_scalars(get_event_storage(), self._last_write, self._window_size)
         if new:
-            self._last_write = max(at for _, at in new.values())
-            line = {**{name: value for name, (value, _) in new.items()}, "iteration": self._last_write}
+            line = {**new, "iteration": self._last_write}
             self._file_handle.write(json.dumps(line, sort_keys=True) + "\n")
             self._file_handle.flush()
 
 
 class WriterHook(hooks.PeriodicWriter):
-    """Detectron2's ``PeriodicWriter``, which also writes after each evaluation, so that none is passed over.
+    """Detectron2's ``PeriodicWriter``, which also writes after each evaluation, so that none is passed over,
+    and lets trackers begin their runs. Pictures are in the storage until all have written.
 
     Args:
         writers: write what the event storage has.
@@ -53,9 +54,25 @@ class WriterHook(hooks.PeriodicWriter):
         super().__init__(writers, period)
         self._eval_period = eval_period
 
+    def before_train(self) -> None:
+        for writer in self._writers:
+            if isinstance(writer, Tracker):
+                writer.start(self.trainer.run)
+        if self.trainer.storage.latest():  # an evaluation was made up for
+            self._write()
+
     def after_step(self) -> None:
         done = self.trainer.iter + 1
         evaluated = self._eval_period > 0 and done % self._eval_period == 0
         if evaluated or done % self._period == 0 or done == self.trainer.max_iter:
-            for writer in self._writers:
-                writer.write()
+            self._write()
+
+    def after_train(self) -> None:
+        self._write()
+        for writer in self._writers:
+            writer.close()
+
+    def _write(self) -> None:
+        for writer in self._writers:
+            writer.write()
+        self.trainer.storage.clear_images()

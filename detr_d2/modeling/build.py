@@ -29,6 +29,12 @@ POSITION_ENCODINGS: dict[str, Callable[[CfgNode], nn.Module]] = {
     "sine": lambda cfg: SinePositionEncoding(cfg.MODEL.DETR.HIDDEN_DIM, cfg.MODEL.DETR.POSITION_TEMPERATURE),
     "learned": lambda cfg: LearnedPositionEncoding(cfg.MODEL.DETR.HIDDEN_DIM),
 }
+# What MODEL.DETR.FREEZE may name, and the modules of each.
+FREEZABLE = {
+    "backbone": ("backbone",),
+    "encoder": ("input_proj", "position_encoding", "transformer.encoder"),
+    "decoder": ("query_embed", "transformer.decoder"),
+}
 # Keys of MODEL.DETR with their least value.
 _LEAST = (
     ("NUM_CLASSES NUM_OBJECT_QUERIES HIDDEN_DIM NHEADS DEC_LAYERS DIM_FEEDFORWARD", 1, "at least 1"),
@@ -96,6 +102,7 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
         "in_feature": detr.IN_FEATURE,
         "normalize": Normalize(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD),
         "frozen": bool(detr.FROZEN_WEIGHTS),
+        "frozen_parts": [module for part in detr.FREEZE for module in FREEZABLE[part]],
     }
 
 
@@ -145,6 +152,8 @@ def check_config(cfg: CfgNode) -> None:
     listed, known = tuple(detr.AUXILIARY), sorted(AUXILIARIES)
     once = len(set(listed)) == len(listed)
     require(once and set(listed) <= set(known), "MODEL.DETR.AUXILIARY", listed, f"some of {known}, each once")
+    parts = tuple(detr.FREEZE)
+    require(set(parts) <= set(FREEZABLE), "MODEL.DETR.FREEZE", parts, f"some of {', '.join(FREEZABLE)}")
     require(0 <= detr.DROPOUT < 1, "MODEL.DETR.DROPOUT", detr.DROPOUT, "in [0, 1)")
     for key in ("POSITION_TEMPERATURE", "QUERY_TEMPERATURE"):
         require(detr[key] > 1, f"MODEL.DETR.{key}", detr[key], "larger than 1")

@@ -16,6 +16,9 @@ from .precision import without_autocast
 from .structures import Matches, Prediction
 from .targets import Targets
 
+# The name of the class loss; it alone is not divided by the number of boxes.
+CLASS_TERM = "loss_ce"
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -124,7 +127,7 @@ class SetCriterion(nn.Module):
         if supervision.per_object:
             per_label = per_object
         terms = {
-            "loss_ce": self.class_loss.loss(logits.flatten(1, 2), labels.flatten(1))
+            CLASS_TERM: self.class_loss.loss(logits.flatten(1, 2), labels.flatten(1))
             * (self.weights.class_ / per_label),
             "loss_bbox": l1_loss(matched_boxes, target_boxes) * (self.weights.l1 / per_object),
             "loss_giou": giou_loss(matched_boxes, target_boxes) * (self.weights.giou / per_object),

@@ -23,7 +23,7 @@ from .normalizers import LossNormalizers
 from .preprocessing import Normalize, pad_images, padding_mask, resize_padding_mask
 from .queries import LearnedQueries
 from .segmentation import BoxAttentionMaps, MaskHead
-from .structures import Decoded, Memory, Part, Prediction, Queries
+from .structures import Decoded, Matches, Memory, Part, Prediction, Queries
 from .targets import Targets
 from .transformer import Transformer
 
@@ -45,6 +45,7 @@ class Detr(nn.Module):
         mask_head: makes masks of queries, and their loss; None makes none.
         inference: what to give in inference.
         frozen: train the mask head alone; all else has no gradient and stays in evaluation mode.
+        frozen_parts: names of modules of which the same is true where ``frozen`` is not.
     """
 
     # Names of the classes, by their numbers; whoever trains or loads the model sets them.
@@ -69,6 +70,7 @@ class Detr(nn.Module):
         mask_head: MaskHead | None,
         inference: Inference,
         frozen: bool,
+        frozen_parts: Sequence[str] = (),
     ):
         super().__init__()
         self.backbone = backbone
@@ -88,8 +90,9 @@ class Detr(nn.Module):
             self.bbox_attention = BoxAttentionMaps(channels, mask_head.heads)
         self.inference = inference
         self.frozen = frozen
-        if frozen:
-            self.detector().requires_grad_(False).eval()
+        self.frozen_parts = tuple(frozen_parts)
+        for part in self._frozen_modules():
+            part.requires_grad_(False).eval()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -102,11 +105,14 @@ class Detr(nn.Module):
         return nn.ModuleDict({name: part for name, part in self.named_children() if name not in masks})
 
     def train(self, mode: bool = True) -> Detr:
-        """As PyTorch's, but a frozen detector stays in evaluation mode."""
+        """As PyTorch's, but what is frozen stays in evaluation mode."""
         super().train(mode)
-        if self.frozen:
-            self.detector().eval()
+        for part in self._frozen_modules():
+            part.eval()
         return self
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        return [self.detector()] if self.frozen else [self.get_submodule(name) for name in self.frozen_parts]
 
     def forward(
         self, batched_inputs: list[dict[str, Any]], normalizers: LossNormalizers | None = None
@@ -129,18 +135,29 @@ class Detr(nn.Module):
         """
         images = self.preprocess(batched_inputs)
         targets = self.targets(batched_inputs, images) if self.training else None
-        features = self.backbone(images.tensor)
-        memory = self.encode(features, images)
-        queries = self.queries(memory, targets)
-        decoded = self.transformer.decoder(queries, memory, self.bbox_embed)
-        predictions = self.predictions(decoded, queries.parts)
-        masks = None if self.mask_head is None else partial(self.predict_masks, features, memory, decoded)
+        memory, predictions, masks = self.look(images, targets)
         if targets is None:
             logits, boxes = predictions[0].logits[-1], predictions[0].boxes[-1]
             return self.inference(logits, boxes, Sizes.of(batched_inputs, images), masks)
         for auxiliary in self.auxiliary.values():
             predictions += auxiliary.predictions(self.predict, memory, targets)
         return self.losses(predictions, masks, targets, images, normalizers)
+
+    def look(
+        self, images: ImageList, targets: Targets | None
+    ) -> tuple[Memory, list[Prediction], MaskPredictor | None]:
+        """The encoded images, what the decoder predicts, and what makes masks of it.
+
+        Args:
+            images: of :meth:`preprocess`.
+            targets: in training, for auxiliary supervision; None leaves that out.
+        """
+        features = self.backbone(images.tensor)
+        memory = self.encode(features, images)
+        queries = self.queries(memory, targets)
+        decoded = self.transformer.decoder(queries, memory, self.bbox_embed)
+        masks = None if self.mask_head is None else partial(self.predict_masks, features, memory, decoded)
+        return memory, self.predictions(decoded, queries.parts), masks
 
     def preprocess(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """Normalize, then pad with zeros at the bottom and right to one size, as the backbone asks for."""
@@ -221,10 +238,22 @@ class Detr(nn.Module):
     ) -> dict[str, Tensor]:
         """Weighted losses by name, see :meth:`forward`. Those of a frozen detector are left out."""
         normalizers = normalizers or self.criterion.normalizers(targets.counts)
-        losses, matches = self.criterion(predictions, targets, normalizers)
+        losses, matches = self.all_losses(predictions, masks, targets, images, normalizers)
         self.broken = matches.broken
         last, criterion = predictions[0].logits[-1], self.criterion
         write_metrics(criterion.metrics_period, last, targets, matches, criterion.class_loss)
+        return losses
+
+    def all_losses(
+        self,
+        predictions: Sequence[Prediction],
+        masks: MaskPredictor | None,
+        targets: Targets,
+        images: ImageList,
+        normalizers: LossNormalizers,
+    ) -> tuple[dict[str, Tensor], Matches]:
+        """What :meth:`losses` gives, and the matches of the first prediction; writes nothing down."""
+        losses, matches = self.criterion(predictions, targets, normalizers)
         if self.frozen:
             losses = {}
         if masks is not None:
@@ -232,7 +261,7 @@ class Detr(nn.Module):
             assert self.mask_head.criterion is not None
             padded = images.tensor.shape[-2:]
             losses |= self.mask_head.criterion(masks, matches, targets, padded, normalizers.num_boxes)
-        return losses
+        return losses, matches
 
     def loss_normalizers(self, micro_batches: list[list[dict[str, Any]]]) -> LossNormalizers | None:
         """Divisors for the sum of the losses of several micro-batches, over all processes.

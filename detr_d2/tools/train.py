@@ -28,6 +28,7 @@ def build_parser() -> CommandParser:
             "--config-file Shapes-Detection/detr_tiny.yaml OUTPUT_DIR output/shapes",
             "--config-file COCO-Detection/detr_R_50.yaml --num-gpus 8 --resume",
             "--data my/data",
+            "--data my/data --weights model.pth SOLVER.EPOCHS 30",
             "--config-file Custom-Detection/detr_small.yaml --data my/data/data.yaml --weights model.pth",
         ],
     )
@@ -51,6 +52,7 @@ def run_parser(name: str, description: str, examples: Sequence[str]) -> CommandP
     parser.add_argument("--data", metavar="PATH", help=data)
     weights = "checkpoint to start from, or detr://NAME of published ones (default: MODEL.WEIGHTS)"
     parser.add_argument("--weights", metavar="FILE", help=weights)
+    parser.add_argument("--batch", metavar="N", help="images an iteration, or auto: as many as fit a GPU")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: MODEL.DEVICE)")
     return parser
 
@@ -74,10 +76,24 @@ def start(args: argparse.Namespace) -> None:
         ("MODEL.DEVICE", args.device),
         ("MODEL.WEIGHTS", args.weights),
         ("DATASETS.PATH", args.data),
+        batch_key(args.batch),
     ):
         if value is not None:
             args.opts = [key, value, *args.opts]
     launch(run, args)
+
+
+def batch_key(batch: str | None) -> tuple[str, str | None]:
+    """The key that ``--batch`` sets, and its value.
+
+    Raises:
+        ConfigError: it is neither a number nor auto.
+    """
+    if batch == "auto":
+        return "SOLVER.AUTO_BATCH", "True"
+    if batch is not None and not (batch.isdecimal() and int(batch) > 0):
+        raise ConfigError(f"--batch {batch}: give a number of images, or auto")
+    return "SOLVER.IMS_PER_BATCH", batch
 
 
 def run(args: argparse.Namespace) -> dict[str, Any] | None:

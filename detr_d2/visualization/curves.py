@@ -15,6 +15,8 @@ from .page import INK
 # Metrics, and how they are called in the picture.
 _TOTAL = {"total_loss": "sum over all decoder layers"}
 _TERMS = {"loss_ce": "class", "loss_bbox": "L1", "loss_giou": "GIoU"}
+# Where the loss on the test set is in the file, it is under these names.
+_VALIDATION = "val/"
 
 
 def smooth(values: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.float64]:
@@ -36,7 +38,8 @@ def smooth(values: npt.NDArray[np.float64], radius: int) -> npt.NDArray[np.float
 def draw_training_curves(metrics: TrainingMetrics, title: str = "Training") -> Figure:
     """Draw total loss, the last decoder layer's loss terms, AP and AP50, and learning rates.
 
-    Loss curves are smoothed, with the written values pale behind them. A panel whose metrics are not
+    Loss curves are smoothed, with the written values pale behind them; dashed is the loss on the test set,
+    which has no auxiliary supervision in it. A panel whose metrics are not
     in the file says so.
 
     Args:
@@ -99,6 +102,10 @@ def _losses(metrics: TrainingMetrics, names: Mapping[str, str]) -> list[Curve]:
             smoothed = smooth(values, radius=len(values) // 50)
             curves.append((steps, values, {"color": f"C{index}", "alpha": 0.25, "linewidth": 0.9}))
             curves.append((steps, smoothed, {"color": f"C{index}", "label": label}))
+        steps, values = metrics.series(_VALIDATION + name)
+        if len(steps):
+            style = {"color": f"C{index}", "label": f"{label}, validation", "marker": "o", "markersize": 4}
+            curves.append((steps, values, {**style, "linestyle": "--"}))
     return curves
 
 

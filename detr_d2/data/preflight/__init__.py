@@ -1,7 +1,16 @@
 """What is wrong with data sets, found before anything is loaded, as data."""
 
 from .findings import Finding, Report, Severity
-from .run import Needs, check_instances, check_panoptic, examine, load_dataset, preflight, read_instances
+from .run import (
+    Needs,
+    check_instances,
+    check_panoptic,
+    examine,
+    examined_images,
+    load_dataset,
+    preflight,
+    read_instances,
+)
 
 __all__ = [
     "Finding",
@@ -11,6 +20,7 @@ __all__ = [
     "check_instances",
     "check_panoptic",
     "examine",
+    "examined_images",
     "load_dataset",
     "preflight",
     "read_instances",

@@ -105,6 +105,11 @@ def preflight(cfg: CfgNode, train: Sequence[str] | None = None, test: Sequence[s
         _EXAMINED.setdefault((name, needs), (_stamp(name), None))
 
 
+def examined_images(cfg: CfgNode, name: str) -> int:
+    """Images of a data set of DATASETS.TRAIN that :func:`preflight` looked at, in the main process."""
+    return _examined(name, Needs.of(cfg, True)).images
+
+
 def ensure_examined(name: str, needs: Needs) -> None:
     """Look at one data set in this process alone, unless it was looked at and has not changed since.
 
