@@ -221,8 +221,8 @@ def _add_solver_keys(cfg: CfgNode) -> None:
 
     # How many times the training goes through the images of DATASETS.TRAIN; it sets MAX_ITER. WARMUP_ITERS,
     # CHECKPOINT_PERIOD, TEST.EVAL_PERIOD and STEPS keep their shares of the training, but periods are whole
-    # epochs, and 12, 50, 300 and 500 epochs have the published STEPS (after 11, 40, 200 and 400). 0: MAX_ITER
-    # counts.
+    # epochs, and 12, 50, 300 and 500 epochs have the published STEPS (after 11, 40, 200 and 400). What the
+    # command line sets in iterations stays. 0: MAX_ITER counts.
     cfg.SOLVER.EPOCHS = 0
     # With EPOCHS: MAX_ITER is at least this, because a model that starts from scratch needs so many updates,
     # however few images there are; all else keeps its share of the training.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from ..checkpoint import DetrCheckpointer
 from .early_stopping import EarlyStoppingHook, EvaluationHook, Evaluations
 from .hooks import BestCheckpointHook, CheckpointHook, LearningRateHook, ReportHook
 from .writers import WriterHook
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def default_hooks(
@@ -50,5 +53,10 @@ def default_hooks(
         built.append(WriterHook(build_writers(), eval_period=period))
         if cfg.TEST.REPORT:
             built.append(ReportHook(cfg, seed))
+    if cfg.TEST.PATIENCE and not (metrics and period):
+        _LOGGER.warning(
+            "TEST.PATIENCE ends nothing: it counts evaluations, by TEST.EVAL_PERIOD, TEST.BEST_METRIC and "
+            "DATASETS.TEST"
+        )
     built.append(EarlyStoppingHook(evaluations, period, cfg.TEST.PATIENCE))
     return built

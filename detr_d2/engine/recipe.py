@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from detectron2.config import CfgNode
 from detectron2.utils import comm
@@ -20,19 +20,23 @@ _LOGGER = logging.getLogger(__name__)
 # short one, fifty that of Conditional DETR and its successors, the others are DETR's own.
 _PUBLISHED_STEPS = {12: 11, 50: 40, 300: 200, 500: 400}
 _SOLVER_KEYS = ("EPOCHS", "MIN_ITER", "WARMUP_SHARE", "REFERENCE_BATCH")
+# What a recipe leads to, and the command line may set in its place.
+_KEPT = ("BASE_LR", "STEPS", "WARMUP_ITERS", "CHECKPOINT_PERIOD", "EVAL_PERIOD")
 # What of a training evaluations and checkpoints are apart at least, where that is less than an epoch.
 _LEAST_SHARE = 0.1
 
 
-def resolve_recipe(cfg: CfgNode, resume: bool = False) -> CfgNode:
+def resolve_recipe(cfg: CfgNode, resume: bool = False, fixed: Collection[str] = ()) -> CfgNode:
     """The config with what SOLVER.AUTO_BATCH, REFERENCE_BATCH, EPOCHS and their like lead to.
 
-    Every process calls it, at the same place. What comes of it is in Detectron2's own keys, and told;
-    resolving the result once more changes nothing.
+    Every process calls it, at the same place. What comes of it is in Detectron2's own keys, and told. The
+    others are as if nobody had set them, so that the config says all by itself, and means the same when it
+    is read again.
 
     Args:
         cfg: with its data sets registered; it stays as it is.
         resume: a batch that was found by trying is that of the training in OUTPUT_DIR.
+        fixed: keys that stay as they are. SOLVER.MAX_ITER takes the place of SOLVER.EPOCHS.
 
     Returns:
         ``cfg`` itself where it asks for none of this, else a copy.
@@ -41,30 +45,29 @@ def resolve_recipe(cfg: CfgNode, resume: bool = False) -> CfgNode:
         ConfigError: a key has a value that cannot be, or two contradict each other.
         DataError: the epochs of data sets are asked for that cannot be used.
     """
-    solver, test = cfg.SOLVER, cfg.TEST
-    for node, name, keys in ((solver, "SOLVER", _SOLVER_KEYS), (test, "TEST", ("EVAL_EPOCHS", "PATIENCE"))):
-        for key in keys:
-            require(0 <= node[key] < math.inf, f"{name}.{key}", node[key], "0 or more")
-    require(solver.WARMUP_SHARE <= 1, "SOLVER.WARMUP_SHARE", solver.WARMUP_SHARE, "in [0, 1]")
-    by_batch = solver.AUTO_BATCH or solver.REFERENCE_BATCH
-    if by_batch and solver.REFERENCE_WORLD_SIZE:
-        key = "AUTO_BATCH" if solver.AUTO_BATCH else "REFERENCE_BATCH"
-        raise ConfigError(f"SOLVER.{key} and SOLVER.REFERENCE_WORLD_SIZE exclude each other: leave one out")
-    _check_patience(cfg)
-    if not (by_batch or solver.EPOCHS or test.EVAL_EPOCHS or solver.WARMUP_SHARE):
-        return cfg
+    _check(cfg, fixed)
     resolved = cfg.clone()
     resolved.defrost()
+    solver, test = resolved.SOLVER, resolved.TEST
+    if "SOLVER.MAX_ITER" in fixed:
+        solver.EPOCHS = 0
     if solver.AUTO_BATCH:
-        resolved.SOLVER.REFERENCE_BATCH = solver.REFERENCE_BATCH or solver.IMS_PER_BATCH
-        resolved.SOLVER.IMS_PER_BATCH = batch_that_fits(cfg, resume)
-        resolved.SOLVER.AUTO_BATCH = False
-    if resolved.SOLVER.REFERENCE_BATCH:
+        solver.REFERENCE_BATCH = solver.REFERENCE_BATCH or solver.IMS_PER_BATCH
+        solver.IMS_PER_BATCH = batch_that_fits(cfg, resume)
+        solver.AUTO_BATCH = False
+    if solver.REFERENCE_BATCH:
         scale_rate(resolved)
     if solver.EPOCHS or test.EVAL_EPOCHS:
         schedule_by_epochs(resolved, count_training_images(cfg))
     if solver.WARMUP_SHARE:
-        resolved.SOLVER.WARMUP_ITERS = round(solver.WARMUP_SHARE * resolved.SOLVER.MAX_ITER)
+        solver.WARMUP_ITERS = round(solver.WARMUP_SHARE * solver.MAX_ITER)
+    for section, name in (key.split(".", 1) for key in fixed if "." in key):
+        if name in _KEPT and section == _section(name):
+            resolved[section][name] = cfg[section][name]
+    solver.EPOCHS = test.EVAL_EPOCHS = 0
+    solver.STEP_EPOCHS, solver.WARMUP_SHARE = (), 0.0
+    if resolved == cfg:
+        return cfg
     changes = list(_changes(cfg, resolved))
     if changes:
         _LOGGER.info("The recipe gives %s", ", ".join(changes))
@@ -73,14 +76,19 @@ def resolve_recipe(cfg: CfgNode, resume: bool = False) -> CfgNode:
     return resolved
 
 
-def _check_patience(cfg: CfgNode) -> None:
-    test = cfg.TEST
-    evaluates = test.BEST_METRIC and cfg.DATASETS.TEST and (test.EVAL_PERIOD or test.EVAL_EPOCHS)
-    if test.PATIENCE and not evaluates:
-        raise ConfigError(
-            f"TEST.PATIENCE is {test.PATIENCE}, which counts evaluations: it needs TEST.EVAL_PERIOD (or "
-            "EVAL_EPOCHS), TEST.BEST_METRIC and DATASETS.TEST; 0 trains to the end"
-        )
+def _check(cfg: CfgNode, fixed: Collection[str]) -> None:
+    solver, test = cfg.SOLVER, cfg.TEST
+    for node, name, keys in ((solver, "SOLVER", _SOLVER_KEYS), (test, "TEST", ("EVAL_EPOCHS", "PATIENCE"))):
+        for key in keys:
+            require(0 <= node[key] < math.inf, f"{name}.{key}", node[key], "0 or more")
+    require(solver.WARMUP_SHARE <= 1, "SOLVER.WARMUP_SHARE", solver.WARMUP_SHARE, "in [0, 1]")
+    steps = tuple(solver.STEP_EPOCHS)
+    require(all(step > 0 for step in steps), "SOLVER.STEP_EPOCHS", steps, "epochs above 0")
+    if {"SOLVER.MAX_ITER", "SOLVER.EPOCHS"} <= set(fixed):
+        raise ConfigError("SOLVER.EPOCHS sets SOLVER.MAX_ITER: leave one of them out")
+    if (solver.AUTO_BATCH or solver.REFERENCE_BATCH) and solver.REFERENCE_WORLD_SIZE:
+        key = "AUTO_BATCH" if solver.AUTO_BATCH else "REFERENCE_BATCH"
+        raise ConfigError(f"SOLVER.{key} and SOLVER.REFERENCE_WORLD_SIZE exclude each other: leave one out")
 
 
 def scale_rate(cfg: CfgNode) -> None:
@@ -145,6 +153,10 @@ def count_training_images(cfg: CfgNode) -> int:
         else:
             count = sum(examined_images(cfg, name) for name in names)
     return comm.all_gather(count)[0]
+
+
+def _section(key: str) -> str:
+    return "TEST" if key == "EVAL_PERIOD" else "SOLVER"
 
 
 def _changes(before: CfgNode, after: CfgNode) -> Iterator[str]:

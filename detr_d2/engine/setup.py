@@ -102,7 +102,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     make_ready(cfg)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="detr_d2")
     if not args.eval_only:  # what the trainer would do; so the config that is written has it
-        cfg = resolve_recipe(cfg, resume=args.resume)
+        cfg = resolve_recipe(cfg, args.resume, fixed=args.opts[::2])
     default_setup(cfg, args)
     warn_of_keys_without_effect(cfg)
     return cfg

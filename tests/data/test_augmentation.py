@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pytest
+from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import CropTransform, HFlipTransform, NoOpTransform
 from PIL import Image
@@ -35,6 +36,51 @@ from detr_d2.errors import ConfigError
 )
 def test_hand_worked_sizes(size, expected):
     assert truncated_size(*size, 800, 1333) == expected
+
+
+def kinds(cfg: CfgNode, train: bool = True) -> list[str]:
+    return [type(augmentation).__name__ for augmentation in build_augmentation(cfg, train)]
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_the_strength_of_augmentation(data_config: CfgNode, crop: bool) -> None:
+    cfg = data_config
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = crop, "absolute_range", (30, 40)
+    flip, resize, crops = "RandomFlip", "ResizeShortestEdgeTruncate", ["RandomApply"]
+    assert kinds(cfg) == [flip, *(crops if crop else []), resize]
+    cfg.INPUT.AUGMENTATION = "light"
+    assert kinds(cfg) == [flip, resize]
+    cfg.INPUT.AUGMENTATION = "strong"
+    colors = ["RandomBrightness", "RandomContrast", "RandomSaturation"]
+    assert kinds(cfg) == [flip, *colors, *crops, resize]
+    assert kinds(cfg, train=False) == [resize]
+    cfg.INPUT.FORMAT = "L"
+    assert "RandomSaturation" not in kinds(cfg)
+
+
+def test_an_unknown_strength_is_named(data_config: CfgNode) -> None:
+    data_config.INPUT.AUGMENTATION = "heavy"
+    with pytest.raises(ConfigError, match=r"INPUT\.AUGMENTATION"):
+        build_augmentation(data_config, True)
+
+
+def test_strong_augmentation_changes_colors_and_cuts_less_than_half_of_a_side(data_config: CfgNode) -> None:
+    cfg = data_config
+    cfg.INPUT.AUGMENTATION, cfg.INPUT.MIN_SIZE_TRAIN = "strong", (0,)
+    cfg.INPUT.RANDOM_FLIP, cfg.INPUT.CROP.ENABLED = "none", False
+    np.random.seed(0)
+    image = np.full((50, 80, 3), (60, 120, 200), dtype=np.uint8)
+    augment, sizes, means = T.AugmentationList(build_augmentation(cfg, True)), set(), set()
+    for _ in range(60):
+        inputs = T.AugInput(image)
+        augment(inputs)
+        assert inputs.image.dtype == np.uint8
+        sizes.add(inputs.image.shape[:2])
+        means.add(round(float(inputs.image.mean())))
+    assert (50, 80) in sizes
+    assert len(sizes) > 10
+    assert all(30 <= height <= 50 and 48 <= width <= 80 for height, width in sizes)
+    assert max(means) - min(means) > 40
 
 
 def test_sizes_over_a_sweep_equal_an_exact_formula():

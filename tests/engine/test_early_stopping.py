@@ -153,6 +153,16 @@ def test_evaluations_of_another_training_in_the_folder_do_not_count(training_con
     assert values_of(cfg) == {"2": 10.0, "4": 30.0, "6": 20.0, "8": 29.0}
 
 
+@pytest.mark.parametrize(("key", "value"), [("EVAL_PERIOD", 0), ("BEST_METRIC", "")])
+def test_a_patience_that_counts_nothing_is_said(
+    training_config: CfgNode, key: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = patient(training_config)
+    cfg.TEST[key] = value
+    assert train(cfg, [3.0, 2.0, 1.0, 1.0, 1.0, 1.0]).iter == 12
+    assert [r for r in caplog.records if r.levelname == "WARNING" and "TEST.PATIENCE" in r.getMessage()]
+
+
 def test_trainers_without_the_hook_train_to_the_end(training_config: CfgNode) -> None:
     cfg = patient(training_config)
 

@@ -1,4 +1,5 @@
-"""MODEL.DETR.FROZEN_WEIGHTS: a mask head is trained on a detector that stays what it is."""
+"""What stays as it is: the detector that a mask head is trained on (MODEL.DETR.FROZEN_WEIGHTS), or parts of
+one (MODEL.DETR.FREEZE)."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from detectron2.modeling import build_model
 
 from detr_d2.engine import DetrTrainer
 from detr_d2.engine.weights import load_frozen_weights
+from detr_d2.errors import ConfigError
 
 from .helpers import add_masks
 
@@ -141,3 +143,69 @@ def test_the_frozen_detector_may_have_been_trained_with_groups_of_queries(frozen
     model = build_model(frozen_config)
     load_frozen_weights(frozen_config, model)
     assert torch.equal(model.query_embed.weight, first)
+
+
+OF_PART = {
+    "backbone": ("backbone.",),
+    "encoder": ("input_proj.", "transformer.encoder."),
+    "decoder": ("query_embed.", "transformer.decoder."),
+}
+
+
+@pytest.mark.parametrize("parts", [("backbone",), ("encoder",), ("backbone", "encoder", "decoder")])
+def test_parts_that_are_frozen_stay_bit_for_bit_and_the_others_learn(
+    training_config: CfgNode, parts: tuple[str, ...]
+) -> None:
+    cfg = training_config
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.DATASETS.TEST = 2, (), ()
+    torch.manual_seed(0)
+    start = {name: value.clone() for name, value in DetrTrainer(cfg).model.state_dict().items()}
+    cfg.MODEL.DETR.FREEZE = parts
+    final = train(cfg)["model"]
+    still = tuple(prefix for part in parts for prefix in OF_PART[part])
+    for name, value in final.items():
+        if name.startswith(still):
+            assert torch.equal(value, start[name]), name
+    moved = {name.split(".")[0] for name in final if not torch.equal(final[name], start[name])}
+    assert moved >= {"class_embed", "bbox_embed"}
+    assert ("backbone" in moved) is ("backbone" not in parts)
+    assert "transformer" in moved or {"encoder", "decoder"} <= set(parts)
+
+
+def test_parts_that_are_frozen_at_random_weights_are_said(
+    training_config: CfgNode, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = training_config
+    cfg.MODEL.DETR.FREEZE = ("encoder",)
+    torch.manual_seed(3)
+    trainer = DetrTrainer(cfg)
+    trainer.resume_or_load(resume=False)
+    said = [r.getMessage() for r in caplog.records if "MODEL.DETR.FREEZE" in r.getMessage()]
+    assert len(said) == 1
+    assert "encoder" in said[0]
+    torch.save(trainer.model.state_dict(), tmp_path / "start.pth")
+    cfg.MODEL.WEIGHTS = str(tmp_path / "start.pth")
+    caplog.clear()
+    DetrTrainer(cfg).resume_or_load(resume=False)
+    assert not [r for r in caplog.records if "MODEL.DETR.FREEZE" in r.getMessage()]
+
+
+def test_a_part_that_is_not_known_is_named(training_config: CfgNode) -> None:
+    training_config.MODEL.DETR.FREEZE = ("neck",)
+    with pytest.raises(ConfigError, match=r"MODEL\.DETR\.FREEZE.*neck"):
+        build_model(training_config)
+
+
+def test_a_start_without_weights_is_said_once(
+    training_config: CfgNode, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = DetrTrainer(training_config)
+    trainer.resume_or_load(resume=False)
+    said = [r.getMessage() for r in caplog.records if "MODEL.WEIGHTS" in r.getMessage()]
+    assert len(said) == 1
+    assert "32 images" in said[0]  # 8 iterations of 4
+    torch.save({"model": trainer.model.state_dict()}, tmp_path / "start.pth")
+    training_config.MODEL.WEIGHTS = str(tmp_path / "start.pth")
+    caplog.clear()
+    DetrTrainer(training_config).resume_or_load(resume=False)
+    assert "No pretrained weights" not in caplog.text

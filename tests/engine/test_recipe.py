@@ -115,7 +115,7 @@ def test_the_rate_follows_the_batch(training_config: CfgNode, optimizer: str, fa
     cfg.SOLVER.OPTIMIZER, cfg.SOLVER.REFERENCE_BATCH, cfg.SOLVER.IMS_PER_BATCH = optimizer, 16, 4
     resolved = resolve_recipe(cfg)
     assert pytest.approx(factor * 1e-3) == resolved.SOLVER.BASE_LR
-    assert resolve_recipe(resolved).SOLVER == resolved.SOLVER, "and is not scaled twice"
+    assert resolve_recipe(resolved) is resolved, "and is not scaled twice"
     assert cfg.SOLVER.BASE_LR == 1e-3
 
 
@@ -136,9 +136,37 @@ def test_a_trainer_trains_the_epochs_and_tells(
     assert trainer.cfg.SOLVER.STEPS == (8,)  # 6 of 8 iterations
     told = [r.getMessage() for r in caplog.records if "SOLVER.MAX_ITER 11" in r.getMessage()]
     assert len(told) == 1
-    again = DetrTrainer(trainer.cfg).cfg
-    assert again.SOLVER == trainer.cfg.SOLVER
-    assert again.TEST == trainer.cfg.TEST
+    assert resolve_recipe(trainer.cfg) is trainer.cfg, "the config says all by itself"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("SOLVER.BASE_LR", 1e-3),
+        ("SOLVER.STEPS", (6,)),
+        ("SOLVER.WARMUP_ITERS", 2),
+        ("SOLVER.CHECKPOINT_PERIOD", 1000),
+        ("TEST.EVAL_PERIOD", 7),
+    ],
+)
+def test_what_the_command_line_sets_stays(training_config: CfgNode, key: str, value: object) -> None:
+    cfg = training_config
+    cfg.SOLVER.EPOCHS, cfg.SOLVER.REFERENCE_BATCH, cfg.TEST.EVAL_PERIOD = 5, 16, 7
+    section, name = key.split(".")
+    assert resolve_recipe(cfg)[section][name] != value
+    resolved = resolve_recipe(cfg, fixed=(key, "OUTPUT_DIR"))
+    assert resolved[section][name] == value
+    assert resolved.SOLVER.MAX_ITER == 14
+    assert resolve_recipe(resolved) is resolved
+
+
+def test_iterations_of_the_command_line_take_the_place_of_a_files_epochs(training_config: CfgNode) -> None:
+    cfg = training_config
+    cfg.SOLVER.EPOCHS = 5
+    resolved = resolve_recipe(cfg, fixed=["SOLVER.MAX_ITER"])
+    assert (resolved.SOLVER.MAX_ITER, resolved.SOLVER.STEPS, resolved.SOLVER.EPOCHS) == (8, (6,), 0)
+    with pytest.raises(ConfigError, match=r"SOLVER\.EPOCHS"):
+        resolve_recipe(cfg, fixed=["SOLVER.MAX_ITER", "SOLVER.EPOCHS"])
 
 
 def test_images_without_objects_count_where_they_are_trained_on(training_config: CfgNode) -> None:
@@ -157,7 +185,7 @@ def test_the_config_that_is_written_says_all(training_config: CfgNode) -> None:
     arguments: argparse.Namespace = argument_parser().parse_args(["--config-file", str(file)])
     assert setup(arguments).SOLVER.MAX_ITER == 6
     written = read_config(str(Path(cfg.OUTPUT_DIR) / "config.yaml"))
-    assert (written.SOLVER.MAX_ITER, written.SOLVER.EPOCHS) == (6, 2)
+    assert (written.SOLVER.MAX_ITER, written.SOLVER.EPOCHS) == (6, 0)
     arguments.eval_only = True
     assert setup(arguments).SOLVER.MAX_ITER == 8, "of no use there"
 
@@ -172,12 +200,12 @@ def test_the_config_that_is_written_says_all(training_config: CfgNode) -> None:
         ("SOLVER.WARMUP_SHARE", 1.5),
         ("SOLVER.REFERENCE_BATCH", -8),
         ("TEST.EVAL_EPOCHS", -1),
+        ("SOLVER.STEP_EPOCHS", (0, 3)),
         ("TEST.PATIENCE", -1),
-        ("TEST.PATIENCE", 3),  # there is no evaluation to count
         ("SOLVER.REFERENCE_BATCH", 8),  # beside the world size below
     ],
 )
-def test_values_that_cannot_be_are_named(training_config: CfgNode, key: str, value: float) -> None:
+def test_values_that_cannot_be_are_named(training_config: CfgNode, key: str, value: object) -> None:
     cfg = training_config
     cfg.SOLVER.REFERENCE_WORLD_SIZE = 1
     section, name = key.split(".")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from detr_d2.config_file import read_config
 from detr_d2.tools.train import main
 
 from ..data.conftest import sound_panoptic
@@ -60,3 +62,38 @@ def test_a_path_that_is_no_data_set_is_one_line(tmp_path: Path, capsys: pytest.C
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert str(path) in error
+
+
+def test_a_folder_alone_is_trained_by_the_recipe(tmp_path: Path) -> None:
+    folder = write_yolo(sample(tmp_path, splits=(6,)), tmp_path / "images", tmp_path / "dishes")
+    output = tmp_path / "output"
+    keys = [
+        "OUTPUT_DIR",
+        str(output),
+        "SOLVER.EPOCHS",
+        "2",
+        "SOLVER.MIN_ITER",
+        "0",
+        "DATALOADER.NUM_WORKERS",
+        "0",
+    ]
+    assert main(["--data", str(folder), "--device", "cpu", "--batch", "2", *keys]) == 0
+    cfg = read_config(str(output / "config.yaml"))
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.IMS_PER_BATCH) == (5, 2)  # 5 images twice
+    assert pytest.approx(0.0003 / 2) == cfg.SOLVER.BASE_LR
+    lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
+    assert {"bbox/AP", "val/total_loss"} <= lines[-1].keys()
+    assert (output / "report.html").exists()
+
+
+@pytest.mark.parametrize("batch", ["auto", "0", "-3", "many"])
+def test_a_batch_that_cannot_be_is_one_line(
+    tmp_path: Path, batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_yolo(sample(tmp_path, splits=(6,)), tmp_path / "images", tmp_path / "dishes")
+    with pytest.raises(SystemExit) as end:
+        sys.exit(main(["--data", str(folder), "--device", "cpu", f"--batch={batch}"]))
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--batch" in error

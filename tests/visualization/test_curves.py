@@ -48,6 +48,20 @@ def test_raw_and_smoothed_losses_are_the_files_data() -> None:
     np.testing.assert_allclose(smoothed.get_ydata()[5:-5], values[5:-5])
 
 
+def test_losses_of_the_test_set_are_drawn_where_they_were_measured() -> None:
+    metrics = make_metrics()
+    steps = sorted(metrics.by_iteration)
+    for place, step in enumerate(steps[4::5]):
+        metrics.by_iteration[step] |= {"val/total_loss": 9.0 + place, "val/loss_ce": 2.0}
+    total, terms, *_ = draw_training_curves(metrics).axes
+    (line,) = (line for line in total.lines if "validation" in str(line.get_label()))
+    assert line.get_xdata().tolist() == steps[4::5]
+    assert line.get_ydata().tolist() == [9.0 + place for place in range(len(steps[4::5]))]
+    assert [line.get_label() for line in terms.lines if "validation" in str(line.get_label())] == [
+        "class, validation"
+    ]
+
+
 def test_terms_are_those_of_the_last_decoder_layer() -> None:
     figure = draw_training_curves(make_metrics())
     labeled = {

@@ -91,10 +91,8 @@ class MlflowRun(Tracker):
 
 def _sorted_in(name: str) -> str:
     """A metric's name in MLflow, whose files cannot have both lr and lr/backbone."""
-    section, _, rest = (
-        _allowed(name).rpartition("/") if name.count("/") < 2 else _allowed(name).partition("/")
-    )
-    return f"{section or 'train'}/{rest.replace('/', '_')}"
+    section, slash, rest = _allowed(name).partition("/")
+    return f"{section}/{rest.replace('/', '_')}" if slash else f"train/{section}"
 
 
 def _allowed(name: str) -> str:
