@@ -19,9 +19,9 @@ from ..data.loader import load_training_records
 from ..data.records import Records, count_objects
 from ..errors import ConfigError
 from ..modeling.normalizers import LossNormalizers
+from ..modeling.precision import training_dtype
 from .hooks import quick_content
 from .optimizer import build_optimizer
-from .train_step import amp_dtype
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class TrialStep:
         self.objects = max(map(count_objects, records))
         self._model = build_model(alone).train()
         self._optimizer = build_optimizer(alone, self._model)
-        self._amp = amp_dtype(cfg)
+        self._amp = training_dtype(cfg)
         self._masks = cfg.MODEL.MASK_ON
 
     def __call__(self, batch: int) -> float:
