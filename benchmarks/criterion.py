@@ -15,7 +15,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from detr_d2.modeling import CrossEntropy, HungarianMatcher, LossWeights, Prediction, SetCriterion, Targets
+from detr_d2.modeling import (
+    BoxRegression,
+    CrossEntropy,
+    HungarianMatcher,
+    LossWeights,
+    Prediction,
+    SetCriterion,
+    Targets,
+)
 from detr_d2.tools.command import run_command
 
 from . import timing
@@ -44,13 +52,14 @@ def compare(args: argparse.Namespace) -> None:
         boxes=torch.rand(args.batch, args.objects, 4) * 0.4 + 0.2,
         counts=(args.objects,) * args.batch,
     )
-    class_loss = CrossEntropy(0.1)
+    class_loss, box_regression = CrossEntropy(0.1), BoxRegression()
     ours = SetCriterion(
         num_classes=CLASSES,
         num_queries=QUERIES,
-        matcher=HungarianMatcher(1, 5, 2, class_loss),
+        matcher=HungarianMatcher(1, 5, 2, class_loss, box_regression),
         weights=LossWeights(1.0, 1.0, 1.0),
         class_loss=class_loss,
+        box_regression=box_regression,
         per_process=False,
         deep_supervision=True,
         metrics_period=0,

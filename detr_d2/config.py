@@ -56,7 +56,8 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.DROPOUT = 0.1
     # True normalizes before each sub-layer (and ends the encoder with a norm) instead of after it.
     detr.PRE_NORM = False
-    # Position encoding of the feature map: "sine" (no parameters) or "learned" (up to 50 x 50 cells).
+    # Position encoding of the feature map: "sine" (no parameters), "sine_centered" (the same, counted to the
+    # centers of the cells, where a box with its center there is, too) or "learned" (up to 50 x 50 cells).
     detr.POSITION_EMBEDDING = "sine"
     # Ratio of the longest to the shortest wave of "sine". Smaller values tell near positions apart better.
     detr.POSITION_TEMPERATURE = 10000.0
@@ -68,15 +69,24 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.NUM_OBJECT_QUERIES = 100
     # How the queries attend to each other and to the image: one of detr_d2.modeling.DECODERS. "detr" is
     # published DETR's; "conditional" (Conditional DETR) lets each query look around a point of its own, and
-    # converges sooner; so does "dab" (DAB-DETR), whose queries are boxes that each layer refines.
+    # converges sooner; so does "dab" (DAB-DETR), whose queries are boxes that each layer refines. "rpb"
+    # refines boxes too, by DETR's attention with a bias for where a cell lies relative to the box (Plain
+    # DETR).
     detr.DECODER = "detr"
+    detr.RPB = CfgNode()
+    # With "rpb": add the encoding of the box to what enters each layer, not only to queries and keys: a layer
+    # that changes a box then knows it.
+    detr.RPB.POSITION_IN_CONTENT = True
     detr.DAB = CfgNode()
-    # With "dab": learn one vector that all queries start from, as DN-DETR does, in place of zeros.
+    # With "dab" and "rpb": learn one vector that all queries start from, as DN-DETR does, in place of zeros.
     detr.DAB.LEARNED_CONTENT = False
     # As POSITION_TEMPERATURE, of the points or boxes of decoders that have them.
     detr.QUERY_TEMPERATURE = 10000.0
     # The backbone feature map that the transformer reads.
     detr.IN_FEATURE = "res5"
+    # Further ones that are projected, resized to IN_FEATURE's cells and added to it: ("res3", "res5") beside
+    # IN_FEATURE "res4" see small objects as a dilated last stage does, at less cost. () is published DETR.
+    detr.FUSE_FEATURES = ()
     # With MODEL.MASK_ON: backbone feature maps that the mask head adds to its own, from coarse to fine, each
     # of a smaller stride than the one before. Masks have the stride of the last one.
     detr.MASK_FEATURES = ("res4", "res3", "res2")
@@ -86,16 +96,27 @@ def _add_model_keys(cfg: CfgNode) -> None:
     # How classes are learned. "cross_entropy": one distribution over the classes and no-object, as published
     # DETR's. "focal": a probability for each class by itself, with the sigmoid focal loss; inference then
     # gives the TEST.DETECTIONS_PER_IMAGE best of all classes of all queries. Recipes of decoders that
-    # converge early have it, with CLASS_WEIGHT 2 and COST_CLASS 2.
+    # converge early have it, with CLASS_WEIGHT 2 and COST_CLASS 2. Two more kinds of such probabilities learn
+    # how well the box fits, by its IoU with the object: "position_supervised" (Stable-DINO) and
+    # "matchability_aware" (DEIM).
     detr.CLASS_LOSS = "cross_entropy"
     detr.FOCAL = CfgNode()
-    # With "focal": weight of the right class; the others have 1 minus this.
+    # With "focal": weight of the right class; the others have 1 minus this. The matching cost of
+    # "position_supervised" and "matchability_aware" is the focal one, too, with ALPHA and GAMMA.
     detr.FOCAL.ALPHA = 0.25
-    # With "focal": exponent that takes weight from what is right already.
+    # With "focal" and "position_supervised": exponent that takes weight from what is right already.
     detr.FOCAL.GAMMA = 2.0
+    # With "matchability_aware": a matched query's probability is to be its IoU to the power of this, which
+    # takes weight from other answers, too.
+    detr.MATCHABILITY_GAMMA = 1.5
+    # What boxes are predicted as. "absolute": shares of the image, with the L1 distance of these, as in
+    # published DETR. "relative" (Plain DETR): changes of the box of the layer before, in units of its size,
+    # with the L1 distance of the changes in loss and matching cost; with a DECODER that refines boxes, and
+    # with lower L1_WEIGHT and COST_L1 (there 1), since errors of small boxes count as much as of large ones.
+    detr.BOX_REGRESSION = "absolute"
     # The class loss.
     detr.CLASS_WEIGHT = 1.0
-    # L1 distance of normalized (cx, cy, w, h) boxes.
+    # L1 distance of normalized (cx, cy, w, h) boxes, or of what BOX_REGRESSION says.
     detr.L1_WEIGHT = 5.0
     # 1 - generalized IoU.
     detr.GIOU_WEIGHT = 2.0
@@ -141,9 +162,10 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
     # Hungarian matching: weights of the terms of the cost
 
-    # Minus the probability of the object's class; with "focal" what its loss would rise by.
+    # Minus the probability of the object's class; with "focal" what its loss would rise by, and so with the
+    # two that learn how well boxes fit.
     detr.COST_CLASS = 1.0
-    # L1 distance of normalized (cx, cy, w, h) boxes.
+    # L1 distance of normalized (cx, cy, w, h) boxes, or of what BOX_REGRESSION says.
     detr.COST_L1 = 5.0
     # Minus the generalized IoU.
     detr.COST_GIOU = 2.0

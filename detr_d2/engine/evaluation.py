@@ -19,7 +19,7 @@ from ..data.images import read_image, reading_options
 from ..data.validation import build_validation_loader
 from ..errors import ConfigError
 from ..modeling import Detr
-from ..modeling.class_loss import CLASS_LOSSES
+from ..modeling.class_losses import CLASS_LOSSES
 from ..modeling.fast import fast
 from ..modeling.validation import ValidationLoss
 from ..progress import progress

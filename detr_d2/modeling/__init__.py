@@ -1,7 +1,15 @@
 """The model: tensors and Detectron2 structures in, tensors and Detectron2 structures out."""
 
 from .auxiliary import AUXILIARIES, Auxiliary
-from .class_loss import CLASS_LOSSES, ClassLoss, CrossEntropy, SigmoidFocal
+from .box_regression import BOX_REGRESSIONS, BoxRegression, RelativeBoxRegression
+from .class_losses import (
+    CLASS_LOSSES,
+    ClassLoss,
+    CrossEntropy,
+    MatchabilityAware,
+    PositionSupervised,
+    SigmoidFocal,
+)
 from .criterion import LossWeights, SetCriterion
 from .decoders import DECODERS, Decoder, DecoderLayer
 from .detr import Detr
@@ -18,10 +26,12 @@ from .transformer import Encoder, EncoderLayer, Transformer
 
 __all__ = [
     "AUXILIARIES",
+    "BOX_REGRESSIONS",
     "CLASS_LOSSES",
     "DECODERS",
     "Auxiliary",
     "BoxAttentionMaps",
+    "BoxRegression",
     "ClassLoss",
     "CrossEntropy",
     "Decoded",
@@ -37,11 +47,14 @@ __all__ = [
     "LossWeights",
     "MaskCriterion",
     "MaskHead",
+    "MatchabilityAware",
     "Matches",
     "Memory",
     "Part",
+    "PositionSupervised",
     "Prediction",
     "Queries",
+    "RelativeBoxRegression",
     "SetCriterion",
     "SigmoidFocal",
     "Supervision",

@@ -76,9 +76,15 @@ class MultiHeadAttention(nn.Module):
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, heads: int, hidden: Tensor | None = None, dropout: float = 0.0
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    heads: int,
+    hidden: Tensor | None = None,
+    dropout: float = 0.0,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """softmax(q·kᵀ / √c)·v in each head, of projected queries, keys and values.
+    """softmax(q·kᵀ / √c + bias)·v in each head, of projected queries, keys and values.
 
     Args:
         q: (B, N, heads · c), head after head.
@@ -88,18 +94,21 @@ def attend(
         hidden: (N, S) or (B, N or 1, S) bool, True where a query may not attend to a key; None hides
             nothing and leaves PyTorch the fastest kernel.
         dropout: probability to drop an attention weight.
+        bias: (B, heads, N, S), in place of ``hidden``: -inf hides.
 
     Returns:
         (B, N, heads · e).
     """
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # B x heads x · x c
-    allowed = None if hidden is None else ~hidden[..., None, :, :]  # B x 1 x N x S
+    mask = bias if hidden is None else ~hidden[..., None, :, :]  # B x heads or 1 x N x S
     if not (q.is_cpu and q.dtype == torch.bfloat16 and q.requires_grad):
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     else:  # PyTorch's fused CPU kernel is 4 to 7 times slower backwards in bfloat16 than these products.
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # B x heads x N x S
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed, float("-inf"))
+        if hidden is not None:
+            scores = scores.masked_fill(hidden[..., None, :, :], float("-inf"))
+        if bias is not None:
+            scores = scores + bias
         out = F.dropout(scores.softmax(-1), dropout) @ v
     return out.transpose(1, 2).flatten(2)  # B x heads x N x e -> B x N x (heads · e)
 

@@ -13,9 +13,11 @@ from ..classes import thing_classes
 from ..detectron2_keys import detections_limit
 from ..errors import ConfigError, require
 from .auxiliary import AUXILIARIES
-from .class_loss import CLASS_LOSSES
+from .box_regression import BOX_REGRESSIONS
+from .class_losses import CLASS_LOSSES
 from .criterion import LossWeights, SetCriterion
 from .decoders import DECODERS
+from .fusion import AddedFeatures
 from .inference import Inference
 from .mask_criterion import MaskCriterion
 from .matcher import HungarianMatcher
@@ -26,7 +28,8 @@ from .transformer import Transformer
 
 # What MODEL.DETR.POSITION_EMBEDDING may name.
 POSITION_ENCODINGS: dict[str, Callable[[CfgNode], nn.Module]] = {
-    "sine": lambda cfg: SinePositionEncoding(cfg.MODEL.DETR.HIDDEN_DIM, cfg.MODEL.DETR.POSITION_TEMPERATURE),
+    "sine": lambda cfg: _sine(cfg, centered=False),
+    "sine_centered": lambda cfg: _sine(cfg, centered=True),
     "learned": lambda cfg: LearnedPositionEncoding(cfg.MODEL.DETR.HIDDEN_DIM),
 }
 # What MODEL.DETR.FREEZE may name, and the modules of each.
@@ -43,6 +46,7 @@ _LEAST = (
 )
 # Keys of MODEL.DETR with the names that they may give.
 _NAMES: dict[str, Collection[str]] = {
+    "BOX_REGRESSION": BOX_REGRESSIONS,
     "CLASS_LOSS": CLASS_LOSSES,
     "DECODER": DECODERS,
     "POSITION_EMBEDDING": POSITION_ENCODINGS,
@@ -66,6 +70,7 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
     require(detr.IN_FEATURE in features, "MODEL.DETR.IN_FEATURE", detr.IN_FEATURE, rule)
     decoder = DECODERS[detr.DECODER]
     class_loss = CLASS_LOSSES[detr.CLASS_LOSS].from_config(cfg)
+    box_regression = BOX_REGRESSIONS[detr.BOX_REGRESSION]()
     auxiliary = {name: AUXILIARIES[name].from_config(cfg) for name in detr.AUXILIARY}
     copies = max((one.copies for one in auxiliary.values()), default=1)
     # In this order, in which the initial weights are drawn.
@@ -74,13 +79,17 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
         "transformer": Transformer(decoder.encoder.from_config(cfg), decoder.from_config(cfg)),
         "mask_head": build_mask_head(cfg, features) if cfg.MODEL.MASK_ON else None,
         "input_proj": nn.Conv2d(features[detr.IN_FEATURE].channels, detr.HIDDEN_DIM, kernel_size=1),
+        "fuse": build_fusion(cfg, features),
         "query_embed": decoder.queries.from_config(cfg, copies),
         "criterion": SetCriterion(
             num_classes=detr.NUM_CLASSES,
             num_queries=detr.NUM_OBJECT_QUERIES,
-            matcher=HungarianMatcher(detr.COST_CLASS, detr.COST_L1, detr.COST_GIOU, class_loss),
+            matcher=HungarianMatcher(
+                detr.COST_CLASS, detr.COST_L1, detr.COST_GIOU, class_loss, box_regression
+            ),
             weights=LossWeights(detr.CLASS_WEIGHT, detr.L1_WEIGHT, detr.GIOU_WEIGHT),
             class_loss=class_loss,
+            box_regression=box_regression,
             per_process=detr.LOSS_NORMALIZATION == "per_process",
             deep_supervision=detr.DEEP_SUPERVISION and not detr.FROZEN_WEIGHTS,
             metrics_period=detr.METRICS_PERIOD,
@@ -104,6 +113,31 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
         "frozen": bool(detr.FROZEN_WEIGHTS),
         "frozen_parts": [module for part in detr.FREEZE for module in FREEZABLE[part]],
     }
+
+
+def build_fusion(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str, AddedFeatures]:
+    """What adds MODEL.DETR.FUSE_FEATURES of a backbone to MODEL.DETR.IN_FEATURE.
+
+    Raises:
+        ConfigError: the backbone does not give them, one is named twice, or strides are no multiples.
+    """
+    detr, key = cfg.MODEL.DETR, "MODEL.DETR.FUSE_FEATURES"
+    names, wanted = tuple(detr.FUSE_FEATURES), features[detr.IN_FEATURE].stride
+    others = [name for name in features if name != detr.IN_FEATURE]
+    rule = f"some of {others}, each once: what the backbone gives (a ResNet: MODEL.RESNETS.OUT_FEATURES) "
+    rule += f"beside MODEL.DETR.IN_FEATURE {detr.IN_FEATURE!r}"
+    require(set(names) <= set(others) and len(set(names)) == len(names), key, names, rule)
+    fusion = {}
+    for name in names:
+        stride = features[name].stride
+        rule = f"of strides that divide the {wanted} of MODEL.DETR.IN_FEATURE, or are multiples of it"
+        require(stride % wanted == 0 or wanted % stride == 0, key, names, rule)
+        fusion[name] = AddedFeatures(features[name].channels, detr.HIDDEN_DIM, stride, wanted)
+    return fusion
+
+
+def _sine(cfg: CfgNode, centered: bool) -> SinePositionEncoding:
+    return SinePositionEncoding(cfg.MODEL.DETR.HIDDEN_DIM, cfg.MODEL.DETR.POSITION_TEMPERATURE, centered)
 
 
 def build_mask_head(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> MaskHead:
@@ -149,6 +183,13 @@ def check_config(cfg: CfgNode) -> None:
             require(detr[key] >= least, f"MODEL.DETR.{key}", detr[key], rule)
     for key, known in _NAMES.items():
         require(detr[key] in known, f"MODEL.DETR.{key}", detr[key], f"one of {sorted(known)}")
+    refining = sorted(name for name, kind in DECODERS.items() if kind.refines)
+    require(
+        detr.BOX_REGRESSION == "absolute" or detr.DECODER in refining,
+        "MODEL.DETR.BOX_REGRESSION",
+        detr.BOX_REGRESSION,
+        f'"absolute" where MODEL.DETR.DECODER is none of {refining}: there is no box to change',
+    )
     listed, known = tuple(detr.AUXILIARY), sorted(AUXILIARIES)
     once = len(set(listed)) == len(listed)
     require(once and set(listed) <= set(known), "MODEL.DETR.AUXILIARY", listed, f"some of {known}, each once")

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from .class_loss import NO_LABEL, ClassLoss
-from .losses import giou_loss, l1_loss
+from .box_regression import BoxRegression
+from .boxes import box_iou, cxcywh_to_xyxy
+from .class_losses import NO_LABEL, ClassLoss
+from .losses import giou_loss
 from .matcher import HungarianMatcher
 from .normalizers import LossNormalizers
 from .precision import without_autocast
@@ -38,6 +40,7 @@ class SetCriterion(nn.Module):
         matcher: pairs predictions with objects.
         weights: of the terms of the loss.
         class_loss: how classes are learned.
+        box_regression: how boxes are learned.
         per_process: divide the class loss by this process's own sum of weights (the published rule)
             where the caller gives no normalizers; otherwise by the mean over processes.
         deep_supervision: supervise every decoder layer, not only the last.
@@ -53,6 +56,7 @@ class SetCriterion(nn.Module):
         matcher: HungarianMatcher,
         weights: LossWeights,
         class_loss: ClassLoss,
+        box_regression: BoxRegression,
         per_process: bool,
         deep_supervision: bool,
         metrics_period: int,
@@ -63,6 +67,7 @@ class SetCriterion(nn.Module):
         self.matcher = matcher
         self.weights = weights
         self.class_loss = class_loss
+        self.box_regression = box_regression
         self.per_process = per_process
         self.deep_supervision = deep_supervision
         self.metrics_period = metrics_period
@@ -121,15 +126,19 @@ class SetCriterion(nn.Module):
         if supervision.ignored is not None:
             labels.masked_fill_(supervision.ignored, NO_LABEL)
         matched_boxes, target_boxes = boxes[matched], targets.boxes[object_index]  # L x M x 4
+        iou = torch.zeros(logits.shape[:3], device=logits.device)
+        iou[matched] = box_iou(cxcywh_to_xyxy(matched_boxes.detach()), cxcywh_to_xyxy(target_boxes))
+        distance = self.box_regression.distance(
+            matched_boxes, target_boxes, prediction.reference_sizes()[matched]
+        )
 
         per_object = normalizers.num_boxes / supervision.weight
         per_label = self.class_loss.divisor(normalizers) / supervision.weight
         if supervision.per_object:
             per_label = per_object
         terms = {
-            CLASS_TERM: self.class_loss.loss(logits.flatten(1, 2), labels.flatten(1))
-            * (self.weights.class_ / per_label),
-            "loss_bbox": l1_loss(matched_boxes, target_boxes) * (self.weights.l1 / per_object),
+            CLASS_TERM: self.class_loss.loss(logits, labels, iou) * (self.weights.class_ / per_label),
+            "loss_bbox": distance.sum(1) * (self.weights.l1 / per_object),
             "loss_giou": giou_loss(matched_boxes, target_boxes) * (self.weights.giou / per_object),
         }
         return name_layers(terms, supervision.suffix)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .auxiliary import Auxiliary
 from .build import detr_arguments
 from .criterion import SetCriterion
+from .fusion import AddedFeatures
 from .inference import Inference, Sizes
 from .mask_criterion import MaskPredictor
 from .metrics import write_metrics
@@ -37,6 +38,7 @@ class Detr(nn.Module):
         normalize: brings images to the range that the backbone expects.
         in_feature: name of the backbone's feature map that the transformer reads.
         input_proj: brings its channels to d.
+        fuse: what brings other feature maps, by name, to the same channels and cells; they are added.
         position_encoding: maps a padding mask (B, H, W) to (B, d, H, W).
         transformer: encoder and decoder.
         query_embed: object queries, of the kind that the decoder takes.
@@ -51,6 +53,7 @@ class Detr(nn.Module):
     # Names of the classes, by their numbers; whoever trains or loads the model sets them.
     class_names: Sequence[str] | None = None
     auxiliary: Mapping[str, Auxiliary]
+    fuse: Mapping[str, AddedFeatures]
     # Of the last training batch, the images with NaN or infinite predictions: its losses are not finite.
     broken: tuple[int, ...] = ()
 
@@ -62,6 +65,7 @@ class Detr(nn.Module):
         normalize: Normalize,
         in_feature: str,
         input_proj: nn.Module,
+        fuse: Mapping[str, AddedFeatures],
         position_encoding: nn.Module,
         transformer: Transformer,
         query_embed: LearnedQueries,
@@ -80,10 +84,11 @@ class Detr(nn.Module):
         self.transformer = transformer
         self.criterion = criterion
         self.input_proj = input_proj
+        self.fuse = nn.ModuleDict(fuse)  # type: ignore[assignment]
         self.query_embed = query_embed
         channels = query_embed.channels
         self.class_embed = criterion.class_loss.head(channels, criterion.num_classes)
-        self.bbox_embed = transformer.decoder.box_head(channels)
+        self.bbox_embed = criterion.box_regression.head(transformer.decoder.box_head, channels)
         self.auxiliary = nn.ModuleDict(auxiliary)  # type: ignore[assignment]
         self.mask_head = mask_head
         if mask_head is not None:
@@ -175,6 +180,8 @@ class Detr(nn.Module):
         """From the backbone's features, (B, C, h, w) by name, to encoded images."""
         projected = self.input_proj(features[self.in_feature])  # B x d x h x w
         shape, device = projected.shape[-2:], projected.device
+        for name, added in self.fuse.items():
+            projected = projected + added.forward_to(features[name], shape)
         mask = padding_mask(images.image_sizes, images.tensor.shape[-2:], device)
         mask = None if mask is None else resize_padding_mask(mask, shape)
         no_padding = torch.zeros(1, *shape, dtype=torch.bool, device=device)
@@ -195,7 +202,7 @@ class Detr(nn.Module):
     def predictions(self, decoded: Decoded, parts: Sequence[Part]) -> list[Prediction]:
         """Classes and boxes after every decoder layer, part by part."""
         logits, boxes = self.predict(decoded.hidden, decoded.reference)
-        return [Prediction.of(part, logits, boxes) for part in parts]
+        return [Prediction.of(part, logits, boxes, decoded.reference) for part in parts]
 
     def predict(self, hidden: Tensor, reference: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Tokens (..., d) → float32 logits (..., K) and normalized (cx, cy, w, h) boxes (..., 4)."""

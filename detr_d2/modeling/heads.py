@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .boxes import inner
 from .precision import without_autocast
+
+# The logarithm of the most that a box grows by in one layer, as in Detectron2's box transform.
+_LARGEST_GROWTH = math.log(1000 / 16)
 
 
 class MLP(nn.Module):
@@ -68,3 +74,17 @@ class RelativeBoxHead(BoxHead):
         *_, last = self.layers
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
+
+
+class DeltaBoxHead(RelativeBoxHead):
+    """For boxes as changes (x, y, w, h) of a box p, in its own units: the center moves by (x pw, y ph), and
+    the size is (pw exp(w), ph exp(h)). A point is the center of a box of half the image's size.
+    """
+
+    def forward(self, hidden: Tensor, reference: Tensor | None = None) -> Tensor:
+        assert reference is not None, "changes need a box"
+        with without_autocast(hidden.device):
+            shift, growth = super().forward(hidden).split(2, dim=-1)
+            center, size = F.pad(reference, (0, 4 - reference.shape[-1])).sigmoid().split(2, dim=-1)
+            growth = growth.clamp(max=_LARGEST_GROWTH)
+            return inner(torch.cat([center + shift * size, size * growth.exp()], dim=-1)).logit()

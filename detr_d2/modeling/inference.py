@@ -10,7 +10,7 @@ import torch
 from detectron2.structures import ImageList
 from torch import Tensor
 
-from .class_loss import ClassLoss
+from .class_losses import ClassLoss
 from .mask_criterion import MaskPredictor
 from .panoptic import merge_panoptic, panoptic_queries
 from .postprocessing import detections, instance_masks

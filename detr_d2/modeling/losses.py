@@ -9,11 +9,6 @@ from torch import Tensor
 from .boxes import cxcywh_to_xyxy, generalized_box_iou
 
 
-def l1_loss(boxes: Tensor, target_boxes: Tensor) -> Tensor:
-    """(L, M, 4) against (L, M, 4) in the same units → (L,): sums of absolute differences."""
-    return (boxes - target_boxes).abs().sum((1, 2))
-
-
 def giou_loss(boxes: Tensor, target_boxes: Tensor) -> Tensor:
     """(L, M, 4) against (L, M, 4), both (cx, cy, w, h) → (L,): sums of 1 - generalized IoU."""
     giou = generalized_box_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))

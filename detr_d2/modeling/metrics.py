@@ -6,7 +6,7 @@ import torch
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-from .class_loss import ClassLoss
+from .class_losses import ClassLoss
 from .structures import Matches
 from .targets import Targets
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .class_loss import ClassLoss
+from .class_losses import ClassLoss
 from .postprocessing import image_mask_logits
 
 VOID = 0  # the id of pixels that belong to no segment, as Detectron2 reserves it

@@ -19,22 +19,25 @@ class SinePositionEncoding(nn.Module):
     Args:
         channels: d of the result, divisible by 4.
         temperature: ratio of the longest to the shortest wave.
+        centered: count up to the center of a cell, so that cells have the encoding of points and boxes that
+            lie there (:func:`reference_waves`); the scale stays the same.
     """
 
-    def __init__(self, channels: int, temperature: float):
+    def __init__(self, channels: int, temperature: float, centered: bool):
         super().__init__()
         if channels % 4:
             raise ConfigError(f"sine position encoding needs channels divisible by 4, not {channels}")
         self.channels = channels
         self.temperature = temperature
+        self.offset = 0.5 if centered else 0.0
 
     def forward(self, mask: Tensor) -> Tensor:
         """(B, H, W) bool, True on padding → (B, d, H, W) float32."""
         valid = ~mask
         y = valid.cumsum(1, dtype=torch.float32)
         x = valid.cumsum(2, dtype=torch.float32)
-        y = y / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
-        x = x / (x[:, :, -1:] + 1e-6) * (2 * math.pi)
+        y = (y - self.offset) / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
+        x = (x - self.offset) / (x[:, :, -1:] + 1e-6) * (2 * math.pi)
         rows, columns = (waves(position, self.channels // 2, self.temperature) for position in (y, x))
         return torch.cat([rows, columns], dim=-1).permute(0, 3, 1, 2)
 

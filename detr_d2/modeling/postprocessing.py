@@ -10,7 +10,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from .boxes import cxcywh_to_xyxy
-from .class_loss import ClassLoss
+from .class_losses import ClassLoss
 
 
 def detections(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -42,13 +43,18 @@ class Memory:
             padding = torch.zeros(self.tokens.shape[:2], dtype=torch.bool, device=self.tokens.device)
         return self.maps(padding)
 
+    @cached_property
+    def extent(self) -> Tensor:
+        """(B, 2) int64: columns and rows of the first level that an image has without its padding."""
+        valid = ~self.padding_maps()
+        return torch.stack([valid.any(1).sum(1), valid.any(2).sum(1)], dim=1)
+
     def cell_centers(self) -> Tensor:
         """(B, S, 2): (x, y) of the first level's cells as a share of the image; on padding more than 1."""
-        valid = ~self.padding_maps()
-        height, width = valid.shape[1:]
-        rows, columns = valid.any(2).sum(1), valid.any(1).sum(1)  # B, of the image
-        x = (torch.arange(width, device=valid.device) + 0.5) / columns[:, None]  # B x w
-        y = (torch.arange(height, device=valid.device) + 0.5) / rows[:, None]
+        height, width = self.shapes[0]
+        columns, rows = self.extent.unbind(1)
+        x = (torch.arange(width, device=rows.device) + 0.5) / columns[:, None]  # B x w
+        y = (torch.arange(height, device=rows.device) + 0.5) / rows[:, None]
         pair = x[:, None].expand(-1, height, -1), y[..., None].expand(-1, -1, width)
         return torch.stack(pair, dim=-1).flatten(1, 2)
 
@@ -183,21 +189,37 @@ class Prediction:
         logits: (L, G·B, n, K), see ``ClassLoss``: each image's G groups in a row, as if they were images.
         boxes: (L, G·B, n, 4) as (cx, cy, w, h), a share of the image without its padding.
         supervision: how they learn.
+        reference: (L, G·B, n, 2 or 4), what the boxes are predicted relative to, before the sigmoid; or None.
     """
 
     logits: Tensor
     boxes: Tensor
     supervision: Supervision = Supervision()
+    reference: Tensor | None = None
 
     @classmethod
-    def of(cls, part: Part, logits: Tensor, boxes: Tensor) -> Prediction:
-        """A part's, out of those (L, B, Q, ·) of all queries."""
-        own = (x[:, :, part.rows].unflatten(2, (part.groups, -1)).flatten(1, 2) for x in (logits, boxes))
-        return cls(next(own), next(own), part.supervision)
+    def of(cls, part: Part, logits: Tensor, boxes: Tensor, reference: Tensor | None = None) -> Prediction:
+        """A part's, out of those (L, B, Q, ·) of all queries; the reference may be one for all (see
+        :class:`Decoded`)."""
+
+        def own(x: Tensor) -> Tensor:
+            return x[:, :, part.rows].unflatten(2, (part.groups, -1)).flatten(1, 2)
+
+        if reference is not None:
+            reference = own(reference.expand(*boxes.shape[:3], -1))
+        return cls(own(logits), own(boxes), part.supervision, reference)
 
     def last_layer(self) -> Prediction:
         """The same without the layers before the last."""
-        return replace(self, logits=self.logits[-1:], boxes=self.boxes[-1:])
+        reference = None if self.reference is None else self.reference[-1:]
+        return replace(self, logits=self.logits[-1:], boxes=self.boxes[-1:], reference=reference)
+
+    def reference_sizes(self) -> Tensor:
+        """(L, G·B, n, 2) without gradient: width and height of the references as shares of the image, of a
+        point one half; where there is none, the image's own, 1."""
+        if self.reference is None:
+            return torch.ones_like(self.boxes[..., 2:])
+        return F.pad(self.reference.detach(), (0, 4 - self.reference.shape[-1]))[..., 2:].float().sigmoid()
 
 
 def _join(one: Tensor, other: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 from .. import model_zoo
 from ..config_file import read_config
 from ..errors import UserError
-from ..modeling.class_loss import CLASS_LOSSES
+from ..modeling.class_losses import CLASS_LOSSES
 from ..visualization import Picture, draw_result
 from .classes import class_metadata
 from .interchange import supervision_detections

@@ -20,7 +20,7 @@ from tabulate import tabulate
 from ..data import load_dataset
 from ..errors import UserError
 from ..evaluation import PanopticEvaluator, PanopticScores
-from ..modeling.class_loss import CLASS_LOSSES
+from ..modeling.class_losses import CLASS_LOSSES
 from ..modeling.inference import Inference
 from ..predict import ImagePredictor, inference_config
 from ..progress import progress

@@ -11,7 +11,7 @@ from pathlib import Path
 from detectron2.data import Metadata
 
 from ..errors import UserError, message
-from ..modeling.class_loss import CLASS_LOSSES
+from ..modeling.class_losses import CLASS_LOSSES
 from ..predict import Tiles, Tracks, category_ids, inference_config
 from ..predict.coco_results import CocoResults, ImageIds, ObjectResults, SegmentResults
 from ..predict.finder import Finder

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..data import load_dataset
 from ..errors import UserError
-from ..modeling.class_loss import CLASS_LOSSES
+from ..modeling.class_losses import CLASS_LOSSES
 from ..predict import ImagePredictor, inference_config
 from ..progress import progress
 from ..report.samples import Record, detection_sample, in_numbers_of, panoptic_sample

@@ -26,15 +26,16 @@ class Compared:
     Attributes:
         queries: (B, heads, N, c).
         keys: (B, heads, S, c), of the cells of the feature map.
-        allowed: (B, 1, 1, S) bool, False on padding; None where no image is padded.
+        mask: (B, 1, 1, S) bool, False on padding; or (B, heads, N, S), a bias on the scores, -inf on padding;
+            None where there is no bias and no image is padded.
     """
 
     queries: Tensor
     keys: Tensor
-    allowed: Tensor | None
+    mask: Tensor | None
 
     def weights(self, image: int, rows: Tensor) -> Tensor:
-        """softmax(q·kᵀ / √c) of some queries, the mean over the heads.
+        """softmax(q·kᵀ / √c + bias) of some queries, the mean over the heads.
 
         Args:
             image: of the batch.
@@ -45,8 +46,10 @@ class Compared:
         """
         q, k = self.queries[image, :, rows].float(), self.keys[image].float()  # heads x n x c, heads x S x c
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-        if self.allowed is not None:
-            scores = scores.masked_fill(~self.allowed[image], float("-inf"))
+        if self.mask is not None and self.mask.dtype == torch.bool:
+            scores = scores.masked_fill(~self.mask[image], float("-inf"))
+        elif self.mask is not None:
+            scores = scores + self.mask[image, :, rows]
         return scores.softmax(-1).mean(0)
 
 
@@ -249,8 +252,8 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention and self.target is not None:
             target, layer = self.target
-            query, key = args[:2]
-            target[layer] = Compared(query.detach(), key.detach(), kwargs.get("attn_mask"))
+            query, key, mask = *args[:2], kwargs.get("attn_mask")
+            target[layer] = Compared(query.detach(), key.detach(), None if mask is None else mask.detach())
         return func(*args, **kwargs)
 
 

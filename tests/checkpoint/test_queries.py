@@ -98,7 +98,7 @@ def test_a_group_size_that_cannot_be_is_none(value: object) -> None:
     assert group_size({"num_queries": value}, 9) is None or value is True
 
 
-@pytest.mark.parametrize("decoder", ["conditional", "dab"])
+@pytest.mark.parametrize("decoder", ["conditional", "dab", "rpb"])
 def test_new_queries_look_evenly_over_the_image(tmp_path: Path, decoder: str) -> None:
     old, path = save(config(decoder, 10), tmp_path)
     _, model = load(config(decoder, 26), path)
@@ -129,7 +129,7 @@ def test_plain_queries_stay_as_they_were_initialized(tmp_path: Path) -> None:
     assert torch.equal(model.query_embed.weight[10:], before[10:])
 
 
-@pytest.mark.parametrize("decoder", ["detr", "conditional", "dab"])
+@pytest.mark.parametrize("decoder", ["detr", "conditional", "dab", "rpb"])
 def test_each_group_keeps_its_own_queries(tmp_path: Path, decoder: str) -> None:
     old, path = save(config(decoder, 10, groups=3), tmp_path)
     before, model = load(config(decoder, 12, groups=4), path)
@@ -174,7 +174,7 @@ def test_the_same_groups_go_on_as_they_were(tmp_path: Path, caplog: pytest.LogCa
     assert "object queries" not in caplog.text
 
 
-@pytest.mark.parametrize("decoder", ["conditional", "dab"])
+@pytest.mark.parametrize("decoder", ["conditional", "dab", "rpb"])
 def test_a_model_with_new_queries_gives_finite_numbers(tmp_path: Path, decoder: str) -> None:
     _, path = save(config(decoder, 10), tmp_path)
     _, model = load(config(decoder, 25), path)

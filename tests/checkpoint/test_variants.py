@@ -144,7 +144,7 @@ def test_as_many_rows_of_another_class_loss_are_no_head_for_the_model(tmp_path: 
 
 
 @pytest.mark.parametrize("queries", [4, 15])
-@pytest.mark.parametrize("decoder", ["conditional", "dab"])
+@pytest.mark.parametrize("decoder", ["conditional", "dab", "rpb"])
 def test_another_number_of_queries_keeps_the_first(tmp_path: Path, decoder: str, queries: int) -> None:
     old = build_model(variant(decoder))
     path = save(old, ["a", "b", "c"], tmp_path)

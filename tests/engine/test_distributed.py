@@ -57,7 +57,7 @@ def choose(cfg: CfgNode, decoder: str) -> None:
     detr.GROUPS.NUM, detr.DENOISING.LABEL_NOISE, detr.DENOISING.BOX_NOISE = 2, 0.0, 0.0
 
 
-@pytest.fixture(scope="module", params=["detr", "dab"])
+@pytest.fixture(scope="module", params=["detr", "dab", "rpb"])
 def ranks(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[CfgNode, Path, list[dict[str, Any]]]:

@@ -8,12 +8,25 @@ from typing import Any
 from detectron2.structures import Instances
 from torch import Tensor
 
-from detr_d2.modeling import ClassLoss, CrossEntropy, HungarianMatcher, SigmoidFocal
+from detr_d2.modeling import (
+    BoxRegression,
+    ClassLoss,
+    CrossEntropy,
+    HungarianMatcher,
+    MatchabilityAware,
+    PositionSupervised,
+    SigmoidFocal,
+)
 from detr_d2.modeling.inference import Inference
 from detr_d2.modeling.postprocessing import detections
 
 CROSS_ENTROPY = CrossEntropy(0.1)
 FOCAL = SigmoidFocal(0.25, 2.0)
+POSITION_SUPERVISED = PositionSupervised(0.25, 2.0)
+MATCHABILITY_AWARE = MatchabilityAware(0.25, 2.0, 1.5)
+SIGMOID_LOSSES: tuple[ClassLoss, ...] = (FOCAL, POSITION_SUPERVISED, MATCHABILITY_AWARE)
+EVERY_CLASS_LOSS = (CROSS_ENTROPY, *SIGMOID_LOSSES)
+ABSOLUTE = BoxRegression()
 
 
 def found(
@@ -31,7 +44,7 @@ def found(
 
 def make_matcher() -> HungarianMatcher:
     """With the weights of the paper."""
-    return HungarianMatcher(1.0, 5.0, 2.0, CROSS_ENTROPY)
+    return HungarianMatcher(1.0, 5.0, 2.0, CROSS_ENTROPY, ABSOLUTE)
 
 
 def make_inference(**changes: Any) -> Inference:

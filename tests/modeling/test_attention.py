@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from detr_d2.modeling.attention import MultiHeadAttention
+from detr_d2.modeling.attention import MultiHeadAttention, attend
+
+HEADS = 2
 
 
 def oracle(attention: MultiHeadAttention, channels: int, heads: int) -> nn.MultiheadAttention:
@@ -63,3 +65,20 @@ def test_training_in_bfloat16_on_the_cpu_agrees_with_float32() -> None:
         low_precision = attention(x, x, x, padding)
     assert low_precision.dtype == torch.bfloat16
     torch.testing.assert_close(low_precision.float(), expected, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_bias_is_added_to_the_scores_in_training_as_in_inference(dtype: torch.dtype) -> None:
+    q, k, v = (torch.randn(2, 5, 8, dtype=dtype) for _ in range(3))
+    bias = torch.randn(2, HEADS, 5, 5, dtype=dtype)
+    bias[..., 3] = float("-inf")
+    expected = torch.zeros(2, 5, 8)
+    width = 8 // HEADS
+    for head in range(HEADS):
+        own = slice(head * width, (head + 1) * width)
+        scores = q[..., own].float() @ k[..., own].float().mT / width**0.5 + bias[:, head].float()
+        expected[..., own] = scores.softmax(-1) @ v[..., own].float()
+    tolerance = 0.05 if dtype == torch.bfloat16 else 1e-5
+    for query in (q, q.clone().requires_grad_()):
+        result = attend(query, k, v, HEADS, bias=bias)
+        torch.testing.assert_close(result.float(), expected, rtol=tolerance, atol=tolerance)

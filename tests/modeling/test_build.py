@@ -10,7 +10,7 @@ from detectron2.modeling import build_model
 from detr_d2 import add_detr_config
 from detr_d2.errors import ConfigError
 from detr_d2.modeling.build import detr_arguments
-from detr_d2.modeling.class_loss import CrossEntropy, SigmoidFocal
+from detr_d2.modeling.class_losses import CrossEntropy, SigmoidFocal
 from detr_d2.modeling.inference import Inference
 from detr_d2.modeling.position_encoding import LearnedPositionEncoding
 

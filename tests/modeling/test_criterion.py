@@ -11,7 +11,7 @@ from detr_d2.modeling import (
 )
 
 from .oracles import random_predictions, random_targets, set_loss
-from .recipe import make_matcher
+from .recipe import ABSOLUTE, make_matcher
 from .test_matcher import pairs_of
 
 CLASSES, QUERIES = 5, 6
@@ -24,6 +24,7 @@ def make_criterion(per_process: bool = False, no_object: float = 0.1) -> SetCrit
         make_matcher(),
         LossWeights(class_=1.5, l1=5.0, giou=2.0),
         CrossEntropy(no_object),
+        ABSOLUTE,
         per_process,
         deep_supervision=True,
         metrics_period=0,

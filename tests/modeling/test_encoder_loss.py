@@ -82,7 +82,9 @@ def test_the_encoders_loss_does_not_depend_on_who_shares_the_batch(tiny_config: 
     assert shared["loss_ce_encoder"].item() == pytest.approx(total, rel=1e-5)
 
 
-@pytest.mark.parametrize(("decoder", "relative"), [("detr", False), ("conditional", True), ("dab", True)])
+@pytest.mark.parametrize(
+    ("decoder", "relative"), [("detr", False), ("conditional", True), ("dab", True), ("rpb", True)]
+)
 def test_decoders_of_relative_boxes_read_them_relative_to_the_cells(
     tiny_config: CfgNode, batch: list[dict[str, Any]], decoder: str, relative: bool
 ) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from detr_d2.engine.ema import ModelEma
+from detr_d2.modeling import DECODERS
 from detr_d2.modeling.fast import FastInference
 
 from ..conftest import make_input, make_mask_config, make_mask_input
@@ -49,7 +50,7 @@ def check(fast: FastInference, model: nn.Module) -> None:
             torch.testing.assert_close(own, value, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("decoder", ["detr", "conditional", "dab"])
+@pytest.mark.parametrize("decoder", sorted(DECODERS))
 @pytest.mark.parametrize("norm", ["FrozenBN", "BN", "SyncBN", ""])
 def test_results_are_those_of_the_model(tiny_config: CfgNode, decoder: str, norm: str) -> None:
     tiny_config.MODEL.DETR.DECODER, tiny_config.MODEL.RESNETS.NORM = decoder, norm

@@ -3,11 +3,11 @@ import itertools
 import pytest
 import torch
 
-from detr_d2.modeling import HungarianMatcher, Matches, Targets
+from detr_d2.modeling import HungarianMatcher, Matches, Prediction, Targets
 from detr_d2.modeling.auxiliary.encoder import match_centers
 
 from .oracles import least_cost, pair_cost, random_predictions, random_targets
-from .recipe import CROSS_ENTROPY
+from .recipe import ABSOLUTE, CROSS_ENTROPY
 from .steps import match
 
 WEIGHTS = (1.0, 5.0, 2.0)
@@ -31,7 +31,7 @@ def cost_matrix(logits: torch.Tensor, boxes: torch.Tensor, targets: Targets, ima
 def test_cost_is_the_weighted_sum_of_its_three_terms() -> None:
     logits, boxes = random_predictions(layers=2, batch=3, queries=4, classes=5)
     targets = random_targets((2, 0, 3), classes=5)
-    cost = HungarianMatcher(*WEIGHTS, CROSS_ENTROPY).cost(logits, boxes, targets)
+    cost = HungarianMatcher(*WEIGHTS, CROSS_ENTROPY, ABSOLUTE).cost(Prediction(logits, boxes), targets)
     for layer in range(2):
         for image in range(3):
             expected = cost_matrix(logits[layer, image], boxes[layer, image], targets, image)
@@ -45,7 +45,7 @@ def test_matches_have_the_least_total_cost_of_all_assignments(seed: int) -> None
     counts = (3, 0, 1, 6)  # more objects than queries in the last image
     logits, boxes = random_predictions(layers=3, batch=4, queries=4, classes=5)
     targets = random_targets(counts, classes=5)
-    matches = match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY), logits, boxes, targets)
+    matches = match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY, ABSOLUTE), logits, boxes, targets)
     for layer in range(3):
         for image, count in enumerate(counts):
             pairs = pairs_of(matches, layer, image)
@@ -61,7 +61,10 @@ def test_a_hand_made_case_matches_each_object_with_the_query_on_it() -> None:
     boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.5, 0.5, 0.3, 0.3], [0.8, 0.8, 0.2, 0.2]])
     targets = Targets(torch.tensor([[0, 1]]), boxes[[2, 0]][None], counts=(2,))
     matches = match(
-        HungarianMatcher(*WEIGHTS, CROSS_ENTROPY), torch.zeros(1, 1, 3, 3), boxes[None, None], targets
+        HungarianMatcher(*WEIGHTS, CROSS_ENTROPY, ABSOLUTE),
+        torch.zeros(1, 1, 3, 3),
+        boxes[None, None],
+        targets,
     )
     assert pairs_of(matches, 0, 0) == [(0, 1), (2, 0)]
 
@@ -69,7 +72,7 @@ def test_a_hand_made_case_matches_each_object_with_the_query_on_it() -> None:
 def test_a_batch_without_any_object_matches_nothing() -> None:
     logits, boxes = random_predictions(layers=2, batch=2, queries=3, classes=2)
     matches = match(
-        HungarianMatcher(*WEIGHTS, CROSS_ENTROPY),
+        HungarianMatcher(*WEIGHTS, CROSS_ENTROPY, ABSOLUTE),
         logits,
         boxes,
         Targets(torch.zeros(2, 0).long(), torch.zeros(2, 0, 4), (0, 0)),
@@ -86,9 +89,9 @@ def test_a_prediction_that_is_not_finite_is_matched_so_that_the_loss_sees_it(
 ) -> None:
     logits, boxes = random_predictions(layers=2, batch=3, queries=6, classes=2)
     targets = random_targets((1, 1, 2), 2)
-    sound = match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY), logits, boxes, targets)
+    sound = match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY, ABSOLUTE), logits, boxes, targets)
     boxes[1, 2, query, 0] = value
-    matches = match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY), logits, boxes, targets)
+    matches = match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY, ABSOLUTE), logits, boxes, targets)
     assert (sound.broken, matches.broken) == ((), (2,))
     assert query in [q for q, _ in pairs_of(matches, 1, 2)]
     for layer, image in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
@@ -97,14 +100,14 @@ def test_a_prediction_that_is_not_finite_is_matched_so_that_the_loss_sees_it(
 
 def test_all_weights_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="MODEL.DETR.COST"):
-        HungarianMatcher(0, 0, 0, CROSS_ENTROPY)
+        HungarianMatcher(0, 0, 0, CROSS_ENTROPY, ABSOLUTE)
 
 
 def test_matching_is_the_same_in_half_precision_inputs_as_in_their_float32_values() -> None:
     logits, boxes = (x.bfloat16() for x in random_predictions(1, 2, 6, 4))
     targets = random_targets((4, 3), 4)
     low, full = (
-        match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY), x, y, targets)
+        match(HungarianMatcher(*WEIGHTS, CROSS_ENTROPY, ABSOLUTE), x, y, targets)
         for x, y in ((logits, boxes), (logits.float(), boxes.float()))
     )
     assert torch.equal(low.query, full.query)

@@ -18,7 +18,7 @@ from detr_d2 import add_detr_config
 from detr_d2.modeling import LossWeights, Prediction, SetCriterion
 
 from ..modeling.oracles import random_predictions, random_targets
-from ..modeling.recipe import CROSS_ENTROPY, make_matcher
+from ..modeling.recipe import ABSOLUTE, CROSS_ENTROPY, make_matcher
 from ..modeling.steps import match, steps
 from ..modeling.test_matcher import pairs_of
 from .published import FOLDER, build_detector, our_name, requires_published_detr
@@ -67,7 +67,7 @@ def test_losses(counts: tuple[int, ...]) -> None:
     logits, boxes = random_predictions(6, len(counts), 100, 80)
     targets = random_targets(counts, 80)
     weights = LossWeights(1.0, 1.0, 1.0)
-    criterion = SetCriterion(80, 100, make_matcher(), weights, CROSS_ENTROPY, False, True, 0)
+    criterion = SetCriterion(80, 100, make_matcher(), weights, CROSS_ENTROPY, ABSOLUTE, False, True, 0)
     ours, _ = criterion([Prediction(logits, boxes)], targets)
     expected = build_published_criterion(FOLDER, 80)(
         as_published_outputs(logits, boxes), as_published_targets(targets)
@@ -94,7 +94,7 @@ def test_assignments_of_200_random_batches() -> None:
         targets = random_targets(counts, 20)
         ours = match(matcher, logits, boxes, targets)
         wanted = published({"pred_logits": logits[0], "pred_boxes": boxes[0]}, as_published_targets(targets))
-        cost = matcher.cost(logits, boxes, targets)[0]
+        cost = matcher.cost(Prediction(logits, boxes), targets)[0]
         for image, (queries, objects) in enumerate(wanted):
             pairs = pairs_of(ours, 0, image)
             if pairs == list(zip(queries.tolist(), objects.tolist(), strict=True)):

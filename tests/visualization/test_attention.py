@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from detr_d2.errors import UserError
 from detr_d2.modeling import DECODERS, Detr
+from detr_d2.modeling.decoders.rpb import BoxAttention, box_distances
 from detr_d2.visualization import draw_attention, watch_attention
 from detr_d2.visualization.attention import ImageAttention, Watched
 
@@ -60,6 +61,9 @@ class Arguments:
 def per_head(module: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
     """Queries and keys, (B, n, heads, c), by the equations of the papers, and the padding."""
     heads: int = module.heads  # type: ignore[assignment]
+    if isinstance(module, BoxAttention):
+        query, memory, _ = args
+        args = (query, memory.tokens + memory.position, memory.tokens, memory.padding)
     if hasattr(module, "in_proj_weight"):
         query, key, _, padding = (*args, None)[:4]
         channels = query.shape[-1]
@@ -84,11 +88,15 @@ def plain_softmax(module: nn.Module, args: tuple[Any, ...], image: int, row: int
     """One query's weights: a softmax in each head, one cell after the other, and then their mean."""
     q, k, padding = per_head(module, args)
     cells, heads, channels = k.shape[1:]
+    bias = torch.zeros(1, heads, 1, cells).expand(len(k), -1, q.shape[1], -1)
+    if isinstance(module, BoxAttention):
+        bias = module.bias(*box_distances(args[2], args[1]))
     means = [0.0] * cells
     for head in range(heads):
         exponentials = []
         for cell in range(cells):
             score = float(q[image, row, head] @ k[image, cell, head]) / math.sqrt(channels)
+            score += float(bias[image, head, row, cell])
             there = padding is None or not padding[image, cell]
             exponentials.append(math.exp(score) if there else 0.0)
         for cell, value in enumerate(exponentials):

@@ -44,7 +44,9 @@ class EncoderSupervision(Auxiliary):
         supervision = Supervision(
             "_encoder", self.weight, match_centers(targets, memory.padding_maps()), memory.padding, True
         )
-        return [Prediction(logits[None], boxes[None], supervision)]
+        return [
+            Prediction(logits[None], boxes[None], supervision, None if reference is None else reference[None])
+        ]
 
 
 def match_centers(targets: Targets, padding: Tensor) -> Matches:

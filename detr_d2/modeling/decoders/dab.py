@@ -100,6 +100,7 @@ class DabDecoder(ConditionalDecoder):
     layer = DabLayer
     encoder = DabEncoder
     queries = AnchorQueries
+    refines = True
 
     def __init__(self, layers: Sequence[ConditionalLayer], norm: nn.Module, temperature: float):
         super().__init__(layers, norm, temperature)

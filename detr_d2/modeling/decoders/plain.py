@@ -55,12 +55,14 @@ class Decoder(nn.Module):
         encoder: the kind of encoder that goes before it.
         queries: the kind of queries that it starts from.
         box_head: the kind of head that predicts its boxes.
+        refines: its queries are boxes, which every layer refines.
     """
 
     layer: ClassVar[type[DecoderLayer]] = DecoderLayer
     encoder: ClassVar[type[Encoder]] = Encoder
     queries: ClassVar[type[LearnedQueries]] = LearnedQueries
     box_head: ClassVar[type[BoxHead]] = BoxHead
+    refines: ClassVar[bool] = False
 
     def __init__(self, layers: Sequence[DecoderLayer], norm: nn.Module):
         super().__init__()

@@ -171,9 +171,9 @@ def test_losses_are_those_of_each_row_and_its_own_object(tiny_config: CfgNode, c
             for group in range(GROUPS):
                 for i in range(count):
                     row = QUERIES + 3 * group + i
-                    label = targets.labels[image, i].view(1, 1)
-                    own = logits[layer, image, row].view(1, 1, -1)
-                    class_sum += float(model.criterion.class_loss.loss(own, label))
+                    label = targets.labels[image, i].view(1, 1, 1)
+                    own = logits[layer, image, row].view(1, 1, 1, -1)
+                    class_sum += float(model.criterion.class_loss.loss(own, label, torch.zeros(1, 1, 1)))
                     l1 += float((boxes[layer, image, row] - targets.boxes[image, i]).abs().sum())
         objects = sum(targets.counts) * GROUPS
         assert losses[f"loss_ce{suffix}"].item() == pytest.approx(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detr_d2.modeling import DECODERS, Decoded, Detr, Part, Queries
 
-from ...conftest import make_input
+from ...conftest import make_input, make_mask_input
 from ..steps import check_every_parameter_learns
 
 AUXILIARY = [(), ("denoising",), ("groups", "denoising", "encoder"), ("denoising", "groups")]
@@ -97,3 +97,21 @@ def test_mixed_precision_moves_no_box_far(tiny_config: CfgNode, decoder: str) ->
             _, logits, mixed = decode(model, queries)
     assert logits.dtype == mixed.dtype == torch.float32
     torch.testing.assert_close(mixed, boxes, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_masks_and_segments_come_with_it(mask_config: CfgNode, decoder: str) -> None:
+    detr = mask_config.MODEL.DETR
+    detr.CLASS_LOSS, detr.TEST.PANOPTIC_ON = "focal", True
+    detr.TEST.SIGMOID_PANOPTIC_SCORE_THRESHOLD = 0.001
+    mask_config.DATASETS.TRAIN = ("shapes_train_panoptic",)
+    model = make_model(mask_config, decoder, ("groups", "denoising"))
+    losses = model([make_mask_input(64, 96, n) for n in (3, 0)])
+    assert {"loss_mask", "loss_dice"} <= losses.keys()
+    sum(losses.values()).backward()
+    assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    with torch.no_grad():
+        (result,) = model.eval()([make_mask_input(70, 90, 0)])
+    ids, segments = result["panoptic_seg"]
+    assert result["instances"].pred_masks.shape[1:] == ids.shape == (70, 90)
+    assert segments

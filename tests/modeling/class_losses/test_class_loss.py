@@ -1,4 +1,4 @@
-"""Both kinds of class loss against loops over single queries, and the focal loss against torchvision's."""
+"""Class losses against loops over single queries, and the focal loss against torchvision's."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from detr_d2.modeling import (
+    CLASS_LOSSES,
+    ClassLoss,
     HungarianMatcher,
     LossWeights,
     Prediction,
     SetCriterion,
     Supervision,
 )
-from detr_d2.modeling.class_loss import NO_LABEL
+from detr_d2.modeling.class_losses import NO_LABEL
 from detr_d2.modeling.inference import Sizes
 from detr_d2.modeling.metrics import detection_metrics
 from detr_d2.modeling.panoptic import panoptic_queries
 
-from ..conftest import make_input, make_mask_config, make_mask_input
-from .oracles import random_predictions, random_targets
-from .recipe import CROSS_ENTROPY, FOCAL, found, make_inference
-from .test_matcher import pairs_of
+from ...conftest import make_input, make_mask_config, make_mask_input
+from ..oracles import random_predictions, random_targets
+from ..recipe import ABSOLUTE, EVERY_CLASS_LOSS, FOCAL, SIGMOID_LOSSES, found, make_inference
+from ..test_matcher import pairs_of
 
 CLASSES, QUERIES = 4, 6
 
@@ -43,25 +45,28 @@ def test_focal_loss_is_torchvisions() -> None:
     labels = torch.randint(CLASSES + 1, (3, QUERIES))
     wanted = F.one_hot(labels, CLASSES + 1)[..., :CLASSES].float()
     expected = torchvision.ops.sigmoid_focal_loss(logits, wanted, 0.25, 2.0).sum((1, 2))
-    torch.testing.assert_close(FOCAL.loss(logits, labels), expected)
+    loss = FOCAL.loss(logits[:, None], labels[:, None], torch.zeros(3, 1, QUERIES))
+    torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize(("kind", "width"), [(FOCAL, CLASSES), (CROSS_ENTROPY, CLASSES + 1)])
-def test_what_has_no_label_takes_no_part(kind: Any, width: int) -> None:
-    logits = torch.randn(1, QUERIES, width, requires_grad=True)
-    labels = torch.tensor([[0, NO_LABEL, CLASSES, 2, NO_LABEL, 1]])
-    kept = labels[0] != NO_LABEL
-    loss = kind.loss(logits, labels)
-    torch.testing.assert_close(loss, kind.loss(logits[:, kept], labels[:, kept]))
+@pytest.mark.parametrize("kind", EVERY_CLASS_LOSS, ids=lambda kind: type(kind).__name__)
+def test_what_has_no_label_takes_no_part(kind: ClassLoss) -> None:
+    width = kind.head(8, CLASSES).out_features
+    logits = torch.randn(1, 1, QUERIES, width, requires_grad=True)
+    labels = torch.tensor([[[0, NO_LABEL, CLASSES, 2, NO_LABEL, 1]]])
+    iou = torch.tensor([[[0.5, 0.0, 0.0, 0.7, 0.0, 0.2]]])
+    kept = labels[0, 0] != NO_LABEL
+    loss = kind.loss(logits, labels, iou)
+    torch.testing.assert_close(loss, kind.loss(logits[:, :, kept], labels[..., kept], iou[..., kept]))
     loss.sum().backward()
     assert logits.grad is not None
-    assert torch.equal(logits.grad[0].abs().sum(1) > 0, kept)
+    assert torch.equal(logits.grad[0, 0].abs().sum(1) > 0, kept)
 
 
 def test_focal_cost_is_what_the_loss_would_rise_by() -> None:
     logits, boxes = random_predictions(2, 2, QUERIES, CLASSES - 1)
     targets = random_targets((3, 1), CLASSES)
-    cost = HungarianMatcher(1.5, 0, 0, FOCAL).cost(logits, boxes, targets)
+    cost = HungarianMatcher(1.5, 0, 0, FOCAL, ABSOLUTE).cost(Prediction(logits, boxes), targets)
     for layer in range(2):
         for image, count in enumerate(targets.counts):
             for query in range(QUERIES):
@@ -73,13 +78,16 @@ def test_focal_cost_is_what_the_loss_would_rise_by() -> None:
 
 
 @pytest.mark.parametrize("extreme", [-200.0, 200.0])
-def test_focal_terms_are_finite_where_the_sigmoid_is_flat(extreme: float) -> None:
-    logits = torch.full((1, 2, CLASSES), extreme, requires_grad=True)
-    labels = torch.tensor([[1, CLASSES]])
-    FOCAL.loss(logits, labels).sum().backward()
+@pytest.mark.parametrize("kind", SIGMOID_LOSSES, ids=lambda kind: type(kind).__name__)
+def test_losses_are_finite_where_the_sigmoid_is_flat(kind: ClassLoss, extreme: float) -> None:
+    logits = torch.full((1, 1, 2, CLASSES), extreme, requires_grad=True)
+    labels = torch.tensor([[[1, CLASSES]]])
+    kind.loss(logits, labels, torch.zeros(1, 1, 2)).sum().backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
-    assert FOCAL.cost(logits, torch.zeros(1, 2, 3, dtype=torch.int64)).isfinite().all()
+    for giou in (-1.0, 1.0):
+        nothing = torch.zeros(1, 1, 2, 3, dtype=torch.int64)
+        assert kind.cost(logits, nothing, torch.full((1, 1, 2, 3), giou)).isfinite().all()
 
 
 @pytest.mark.parametrize("counts", [(2, 0, 3), (0, 0, 0), (9, 1, 0)], ids=str)
@@ -87,9 +95,9 @@ def test_focal_terms_are_finite_where_the_sigmoid_is_flat(extreme: float) -> Non
 def test_focal_losses_are_divided_by_the_number_of_objects(counts: tuple[int, ...], per_object: bool) -> None:
     logits, boxes = random_predictions(2, len(counts), QUERIES, CLASSES - 1)
     targets = random_targets(counts, CLASSES)
-    matcher = HungarianMatcher(2, 5, 2, FOCAL)
+    matcher = HungarianMatcher(2, 5, 2, FOCAL, ABSOLUTE)
     weights = LossWeights(2.0, 5.0, 2.0)
-    criterion = SetCriterion(CLASSES, QUERIES, matcher, weights, FOCAL, False, True, 0)
+    criterion = SetCriterion(CLASSES, QUERIES, matcher, weights, FOCAL, ABSOLUTE, False, True, 0)
     prediction = Prediction(logits, boxes, Supervision(per_object=per_object))
     losses, matches = criterion([prediction], targets)
     for layer, suffix in enumerate(("_0", "")):
@@ -145,15 +153,16 @@ def test_sigmoid_scores_decide_who_takes_part_in_panoptic_segmentation() -> None
 def test_metrics_count_the_queries_that_are_more_likely_right_than_wrong() -> None:
     logits = torch.tensor([[[-1.0, -2.0], [3.0, -1.0], [-1.0, 0.5]]])
     targets = random_targets((1,), 1)  # class 0
-    matcher = HungarianMatcher(1, 0, 0, FOCAL)
+    matcher = HungarianMatcher(1, 0, 0, FOCAL, ABSOLUTE)
     (matches,) = matcher([Prediction(logits[None], torch.rand(1, 1, 3, 4))], targets)
     metrics = detection_metrics(logits, targets, matches, FOCAL)
     assert metrics["class_error"].item() == 0
     assert metrics["cardinality_error"].item() == 1
 
 
-def test_a_model_with_it_starts_at_one_percent_and_trains(tiny_config: CfgNode) -> None:
-    tiny_config.MODEL.DETR.CLASS_LOSS = "focal"
+@pytest.mark.parametrize("name", [name for name in CLASS_LOSSES if name != "cross_entropy"])
+def test_a_model_with_it_starts_at_one_percent_and_trains(tiny_config: CfgNode, name: str) -> None:
+    tiny_config.MODEL.DETR.CLASS_LOSS = name
     model = build_model(tiny_config)
     torch.testing.assert_close(model.class_embed.bias.sigmoid(), torch.full((3,), 0.01))
     for counts in ((2, 0), (0, 0)):
