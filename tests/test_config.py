@@ -158,20 +158,26 @@ def test_the_joint_panoptic_config_trains_detector_and_masks_together() -> None:
         ("conditional_detr_R_50_DC5_50ep", "conditional", 43.42, ()),
         ("dab_detr_R_50_DC5_50ep", "dab", 43.67, ()),
         ("dn_detr_R_50_DC5_50ep", "dab", 43.69, ("denoising",)),
+        ("rpb_dn_detr_R_50_50ep", "rpb", 41.75, ("denoising",)),
+        ("rpb_dn_detr_R_50_12ep", "rpb", 41.75, ("denoising",)),
+        ("rpb_dn_detr_R_50_fused_50ep", "rpb", 42.14, ("denoising",)),
+        ("rpb_dn_detr_R_50_fused_12ep", "rpb", 42.14, ("denoising",)),
     ],
 )
 def test_configs_that_converge_sooner(
     name: str, decoder: str, millions: float, auxiliary: tuple[str, ...]
 ) -> None:
     cfg = load(CONFIGS / "COCO-Detection" / f"{name}.yaml")
-    detr, dab = cfg.MODEL.DETR, decoder == "dab"
-    assert (decoder, auxiliary, "focal") == (detr.DECODER, detr.AUXILIARY, detr.CLASS_LOSS)
+    detr, dab = cfg.MODEL.DETR, decoder in ("dab", "rpb")
+    class_loss = "matchability_aware" if decoder == "rpb" else "focal"
+    assert (decoder, auxiliary, class_loss) == (detr.DECODER, detr.AUXILIARY, detr.CLASS_LOSS)
     assert ((20, 0) if dab else (10000, 0.1)) == (detr.POSITION_TEMPERATURE, detr.DROPOUT)
     assert (2, 1 if dab else 2) == (detr.COST_CLASS, detr.CLASS_WEIGHT)
     schedule = (90000, (82500,)) if "12ep" in name else (375000, (300000,))
     assert (16, *schedule) == (cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS)
     model = build_model(cfg)
     assert model.backbone.output_shape()["res5"].stride == (16 if "DC5" in name else 32)
+    assert (model.in_feature, *model.fuse) == (("res4", "res3", "res5") if "fused" in name else ("res5",))
     assert model.query_embed.num_queries == 300
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
 
