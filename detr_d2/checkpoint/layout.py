@@ -37,6 +37,10 @@ _PROJECTION = re.compile(r"(.*_attn)\.[qkv]_proj\.(weight|bias)$")
 _PACKED = re.compile(r"(.*_attn)\.in_proj_(weight|bias)")
 _NUMBER = re.compile(r"#(?:\+(\d))?")
 _MASK_HEAD = ("mask_head.", "bbox_attention.")
+# Tensors inside modules that other programs have, too: of the bias of decoder "rpb", which none of them has,
+# and of other decoders than DETR's, of which programs for DETR alone know nothing.
+_BIAS = re.compile(r"\.multihead_attn\.bias\.")
+_VARIANT = re.compile(r"\.(query_scale|ref_point_head|ref_anchor_head)\.")
 # What other programs keep and a detector of ours does not miss: classifiers of ImageNet, counters of batch
 # norms, class weights of the loss.
 _UNUSED = re.compile(r"(^|\.)(fc\.(weight|bias)|num_batches_tracked|criterion\.empty_weight)$")
@@ -190,7 +194,7 @@ class Layout:
             parts = _projections(name) if self.separate_attention else []
             within = "detr." if self.nested and has_masks and not name.startswith(_MASK_HEAD) else ""
             theirs = [self._to_theirs(part) for part in parts or [name]]
-            if None in theirs:
+            if None in theirs or self._is_strange(name):
                 result.left.append(name)
                 continue
             full = [f"{self.prefix}{within}{part}" for part in theirs]
@@ -198,6 +202,12 @@ class Layout:
             result.mapped[name] = ", ".join(full)
             result.weights.update(zip(full, pieces, strict=True))
         return result
+
+    def _is_strange(self, name: str) -> bool:
+        """Whether it is a tensor of ours that its programs would leave out without a word."""
+        if self.name == OURS_NAME:
+            return False
+        return bool(_BIAS.search(name) or (self.no_object and _VARIANT.search(name)))
 
     def _our_name(self, name: str) -> str | None:
         name = name.removeprefix(self.prefix)

@@ -16,6 +16,7 @@ from detr_d2.checkpoint.convert import convert, from_detr_d2
 from detr_d2.checkpoint.layouts import LAYOUTS
 from detr_d2.checkpoint.prepare import prepare
 from detr_d2.checkpoint.transfer import fit
+from detr_d2.errors import CheckpointError
 from detr_d2.modeling import Detr
 
 from ..conftest import make_tiny_config
@@ -27,7 +28,7 @@ def variant(layout: str, classes: int = 3, queries: int = 10) -> CfgNode:
     """The smallest config of a layout's model."""
     cfg = make_tiny_config()
     cfg.MODEL.RESNETS.NORM = "FrozenBN"
-    cfg.MODEL.DETR.DECODER = "conditional" if "conditional" in layout else "dab"
+    cfg.MODEL.DETR.DECODER = "conditional" if "conditional" in layout else "rpb" if layout == "rpb" else "dab"
     if layout == "detrex-dn":
         cfg.MODEL.DETR.AUXILIARY, cfg.MODEL.DETR.DAB.LEARNED_CONTENT = ("denoising",), True
     cfg.MODEL.DETR.CLASS_LOSS = "focal"
@@ -87,6 +88,27 @@ def test_every_layout_is_recognized_and_comes_back_the_same(layout: str) -> None
 def test_modules_have_the_names_of_their_program(layout: str, ours: str, theirs: str) -> None:
     mapped = from_detr_d2(random_weights(variant(layout)), layout).mapped
     assert mapped[f"{ours}.weight"] == f"{theirs}.weight"
+
+
+@pytest.mark.parametrize(
+    "layout", [x.name for x in LAYOUTS.values() if x.is_detector and x.name != "detr_d2"]
+)
+def test_what_another_program_lacks_is_refused_by_its_layout(layout: str) -> None:
+    fused = variant("dab")
+    fused.MODEL.RESNETS.OUT_FEATURES, fused.MODEL.DETR.FUSE_FEATURES = ["res3", "res4"], ("res3",)
+    strange = [variant("rpb"), fused]
+    if LAYOUTS[layout].no_object:  # a program for plain DETR
+        strange += [variant("dab"), variant("conditional")]
+    for cfg in strange:
+        with pytest.raises(CheckpointError, match="has no place for"):
+            from_detr_d2(random_weights(cfg), layout)
+
+
+def test_a_file_of_ours_comes_back_the_same_whatever_the_decoder() -> None:
+    ours = random_weights(variant("rpb"))
+    back = convert(ours, "file")
+    assert (back.source, back.left) == ("detr_d2", [])
+    assert all(torch.equal(back.weights[name], value) for name, value in ours.items())
 
 
 def test_the_label_of_no_object_is_what_matched_queries_start_from() -> None:
