@@ -4,6 +4,12 @@ For each config: parameters (those of denoising and of further groups are there 
 multiply-adds of one image's inference; times of an image's inference and of a training step of one image
 (forward, backward and update), all configs in one process and in turns, with median ratios to the first one;
 and the peak of memory above the model's of each, in a process of its own. Weights and images are random.
+
+``--keys`` changes all configs: on features of stride 16, with 5 groups of queries::
+
+    python -m benchmarks.variants --keys MODEL.RESNETS.RES5_DILATION 2 MODEL.DETR.AUXILIARY '("groups",)' \
+        MODEL.DETR.GROUPS.NUM 5 --configs COCO-Detection/dab_detr_R_50_50ep.yaml \
+        COCO-Detection/rpb_dn_detr_R_50_50ep.yaml
 """
 
 from __future__ import annotations
@@ -35,27 +41,30 @@ CONFIGS = (
     "COCO-Detection/dab_detr_R_50_50ep.yaml",
     "COCO-Detection/dn_detr_R_50_50ep.yaml",
     "COCO-Detection/dn_group_detr_R_50_12ep.yaml",
+    "COCO-Detection/rpb_dn_detr_R_50_50ep.yaml",
+    "COCO-Detection/rpb_dn_detr_R_50_fused_50ep.yaml",
 )
 
 
-def read(config: str) -> CfgNode:
-    """A config on the CPU."""
+def read(config: str, keys: Sequence[str]) -> CfgNode:
+    """A config on the CPU, with changes: KEY VALUE pairs."""
     cfg = get_config(config)
+    cfg.merge_from_list(list(keys))
     cfg.MODEL.DEVICE = "cpu"
     return cfg
 
 
-def inference(config: str, size: Sequence[int], threads: int) -> Callable[[], Any]:
+def inference(config: str, size: Sequence[int], threads: int, keys: Sequence[str]) -> Callable[[], Any]:
     """Builds a model; returns what detects in one image."""
     torch.set_num_threads(threads)
-    model, batch = FastInference(build_model(read(config)).eval()), [{"image": example(size, 80)["image"]}]
-    return partial(model, batch)
+    model = FastInference(build_model(read(config, keys)).eval())
+    return partial(model, [{"image": example(size, 80)["image"]}])
 
 
-def training(config: str, size: Sequence[int], threads: int) -> Callable[[], Any]:
+def training(config: str, size: Sequence[int], threads: int, keys: Sequence[str]) -> Callable[[], Any]:
     """Builds a model; returns what trains one step with one image."""
     torch.set_num_threads(threads)
-    cfg = read(config)
+    cfg = read(config, keys)
     model = build_model(cfg)
     optimizer, batch = build_optimizer(cfg, model), [example(size, cfg.MODEL.DETR.NUM_CLASSES)]
 
@@ -70,7 +79,7 @@ def training(config: str, size: Sequence[int], threads: int) -> Callable[[], Any
 def compare(args: argparse.Namespace) -> None:
     """Measure all configs and print a table in Markdown."""
     torch.manual_seed(0)
-    arguments = (args.size, args.threads)
+    arguments = (args.size, args.threads, args.keys)
     rows = []
     times, memory = {}, {}
     for prepare in (inference, training):
@@ -79,7 +88,7 @@ def compare(args: argparse.Namespace) -> None:
         del runs
         memory[prepare] = {c: timing.cost_alone(prepare, c, *arguments).mebibytes for c in args.configs}
     for config in args.configs:
-        cost = model_complexity(read(config), tuple(args.size))
+        cost = model_complexity(read(config, args.keys), tuple(args.size))
         row = [config, f"{cost.parameters / 1e6:.1f} M", f"{cost.multiply_adds / 1e9:.1f} G"]
         for prepare in (inference, training):
             seconds, first = times[prepare][config], times[prepare][args.configs[0]]
@@ -97,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = "of the image (default: 800 1066)"
     parser.add_argument("--size", type=int, nargs=2, default=(800, 1066), metavar=("H", "W"), help=size)
     parser.add_argument("--threads", type=int, default=2, help="PyTorch's threads (default: 2)")
+    changes = "changes of all configs: KEY VALUE pairs"
+    parser.add_argument("--keys", nargs="+", default=(), metavar="KEY VALUE", help=changes)
     return run_command(parser, compare, argv)
 
 
