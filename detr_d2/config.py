@@ -137,7 +137,7 @@ def _add_model_keys(cfg: CfgNode) -> None:
     # Every this many iterations class error and cardinality error go to the event storage; 0 never.
     detr.METRICS_PERIOD = 20
 
-    # Auxiliary supervision, in training alone: models converge earlier, inference does not change
+    # Auxiliary supervision, in training alone (but for ENCODER.STARTS): models converge earlier
 
     # Which of detr_d2.modeling.AUXILIARIES; () is published DETR. "denoising" lets the decoder find objects
     # back whose classes and boxes have noise (DN-DETR): it learns to refine before it can find. "groups" has
@@ -159,6 +159,10 @@ def _add_model_keys(cfg: CfgNode) -> None:
     detr.ENCODER = CfgNode()
     # With "encoder": weight of its losses.
     detr.ENCODER.LOSS_WEIGHT = 0.5
+    # With "encoder" and a DECODER that refines boxes: how many of NUM_OBJECT_QUERIES start at the boxes that
+    # the heads read off the encoder's tokens with most certainty, in inference too (two-stage DETR). The
+    # others, and further groups, start from learned boxes.
+    detr.ENCODER.STARTS = 0
 
     # Hungarian matching: weights of the terms of the cost
 

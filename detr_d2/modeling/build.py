@@ -24,6 +24,7 @@ from .matcher import HungarianMatcher
 from .position_encoding import LearnedPositionEncoding, SinePositionEncoding
 from .preprocessing import Normalize
 from .segmentation import MaskHead, check_mask_widths
+from .starts import EncoderStart, LearnedStart
 from .transformer import Transformer
 
 # What MODEL.DETR.POSITION_EMBEDDING may name.
@@ -81,6 +82,7 @@ def detr_arguments(cfg: CfgNode, features: Mapping[str, ShapeSpec]) -> dict[str,
         "input_proj": nn.Conv2d(features[detr.IN_FEATURE].channels, detr.HIDDEN_DIM, kernel_size=1),
         "fuse": build_fusion(cfg, features),
         "query_embed": decoder.queries.from_config(cfg, copies),
+        "start": EncoderStart(detr.ENCODER.STARTS, class_loss) if detr.ENCODER.STARTS else LearnedStart(),
         "criterion": SetCriterion(
             num_classes=detr.NUM_CLASSES,
             num_queries=detr.NUM_OBJECT_QUERIES,
@@ -190,6 +192,12 @@ def check_config(cfg: CfgNode) -> None:
         detr.BOX_REGRESSION,
         f'"absolute" where MODEL.DETR.DECODER is none of {refining}: there is no box to change',
     )
+    starts, most = detr.ENCODER.STARTS, detr.NUM_OBJECT_QUERIES - 1
+    rule = f"0 to MODEL.DETR.NUM_OBJECT_QUERIES - 1 ({most})"
+    require(0 <= starts <= most, "MODEL.DETR.ENCODER.STARTS", starts, rule)
+    rule = f'0 where MODEL.DETR.DECODER is none of {refining}, or MODEL.DETR.AUXILIARY lists no "encoder"'
+    learned = detr.DECODER in refining and "encoder" in detr.AUXILIARY
+    require(learned or not starts, "MODEL.DETR.ENCODER.STARTS", starts, rule)
     listed, known = tuple(detr.AUXILIARY), sorted(AUXILIARIES)
     once = len(set(listed)) == len(listed)
     require(once and set(listed) <= set(known), "MODEL.DETR.AUXILIARY", listed, f"some of {known}, each once")

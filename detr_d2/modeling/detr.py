@@ -24,6 +24,7 @@ from .normalizers import LossNormalizers
 from .preprocessing import Normalize, pad_images, padding_mask, resize_padding_mask
 from .queries import LearnedQueries
 from .segmentation import BoxAttentionMaps, MaskHead
+from .starts import LearnedStart
 from .structures import Decoded, Matches, Memory, Part, Prediction, Queries
 from .targets import Targets
 from .transformer import Transformer
@@ -42,6 +43,7 @@ class Detr(nn.Module):
         position_encoding: maps a padding mask (B, H, W) to (B, d, H, W).
         transformer: encoder and decoder.
         query_embed: object queries, of the kind that the decoder takes.
+        start: where they start.
         criterion: the loss in training, which knows the classes.
         auxiliary: more to learn from in training, by name; none where the detector is frozen.
         mask_head: makes masks of queries, and their loss; None makes none.
@@ -69,6 +71,7 @@ class Detr(nn.Module):
         position_encoding: nn.Module,
         transformer: Transformer,
         query_embed: LearnedQueries,
+        start: LearnedStart,
         criterion: SetCriterion,
         auxiliary: Mapping[str, Auxiliary],
         mask_head: MaskHead | None,
@@ -86,6 +89,7 @@ class Detr(nn.Module):
         self.input_proj = input_proj
         self.fuse = nn.ModuleDict(fuse)  # type: ignore[assignment]
         self.query_embed = query_embed
+        self.start = start
         channels = query_embed.channels
         self.class_embed = criterion.class_loss.head(channels, criterion.num_classes)
         self.bbox_embed = criterion.box_regression.head(transformer.decoder.box_head, channels)
@@ -193,7 +197,7 @@ class Detr(nn.Module):
 
     def queries(self, memory: Memory, targets: Targets | None) -> Queries:
         """The object queries, and in training those of auxiliary supervision after them."""
-        queries = self.query_embed(memory)
+        queries = self.start(self.query_embed(memory), self.predict, memory)
         if targets is not None:
             for auxiliary in self.auxiliary.values():
                 queries = auxiliary.extend(queries, self.query_embed, memory, targets)
