@@ -81,7 +81,7 @@ def prediction_pictures(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[str, P
     if not count or not names:
         return
     records, metadata = load_dataset(names[0]), MetadataCatalog.get(names[0])
-    mapper, detect = build_mapper(cfg, is_train=False), fast(model)
+    mapper, detect = build_mapper(cfg, is_train=False), fast(cfg, model)
     test, least = cfg.MODEL.DETR.TEST, CLASS_LOSSES[cfg.MODEL.DETR.CLASS_LOSS].likely
     panoptic = test.PANOPTIC_ON and "pan_seg_file_name" in records[0]
     if not panoptic and not test.INSTANCE_ON:

@@ -144,7 +144,7 @@ class Detr(nn.Module):
         """
         images = self.preprocess(batched_inputs)
         targets = self.targets(batched_inputs, images) if self.training else None
-        memory, predictions, masks = self.look(images, targets)
+        memory, predictions, masks = self.decode(images, targets)
         if targets is None:
             logits, boxes = predictions[0].logits[-1], predictions[0].boxes[-1]
             return self.inference(logits, boxes, Sizes.of(batched_inputs, images), masks)
@@ -152,7 +152,7 @@ class Detr(nn.Module):
             predictions += auxiliary.predictions(self.predict, memory, targets)
         return self.losses(predictions, masks, targets, images, normalizers)
 
-    def look(
+    def decode(
         self, images: ImageList, targets: Targets | None
     ) -> tuple[Memory, list[Prediction], MaskPredictor | None]:
         """The encoded images, what the decoder predicts, and what makes masks of it.

@@ -38,7 +38,7 @@ class ValidationLoss:
         model = self._model
         images = model.preprocess(batched_inputs)
         targets = model.targets(batched_inputs, images)
-        _, predictions, masks = model.look(images, None)
+        _, predictions, masks = model.decode(images, None)
         one = torch.ones((), device=images.tensor.device)
         losses, _ = model.all_losses(predictions, masks, targets, images, LossNormalizers(one, one))
         for name, loss in losses.items():

@@ -20,7 +20,8 @@ from ..data.preflight import Needs, Report, check_instances, check_panoptic
 from ..data.preflight.findings import stop_at_errors
 from ..errors import ConfigError, named
 from ..report.data_pictures import sample_sheet, statistics_plot
-from .command import CommandParser, run_command, write_picture
+from ..visualization import write_picture
+from .command import CommandParser, run_command
 
 
 def build_parser() -> CommandParser:

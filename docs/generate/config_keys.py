@@ -1,4 +1,4 @@
-"""The table of the config keys, made from ``detr_d2/config.py``.
+"""The table of the config keys, made from the files of ``detr_d2/config/``.
 
 The comment directly above an assignment says what the key does. A comment with an empty line below it
 is the heading of the keys that follow.
@@ -15,7 +15,7 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
-from detr_d2 import config as config_module
+from detr_d2.config import data, model, training
 from detr_d2.errors import UserError
 
 from .markers import markdown_table
@@ -190,11 +190,23 @@ def _escape(text: str) -> str:
     return text
 
 
+def our_keys() -> list[ConfigKey]:
+    """The keys that ``detr_d2.config`` adds, those of the model first.
+
+    Raises:
+        UserError: one has no comment, or is set twice.
+    """
+    keys: list[ConfigKey] = []
+    for module in (model, data, training):
+        file = Path(str(module.__file__))
+        keys += read_config_keys(file.read_text(encoding="utf-8"), str(file))
+    return keys
+
+
 def config_table() -> str:
     """Return the table of detr_d2's keys, in Markdown.
 
     Raises:
-        UserError: a key in ``detr_d2/config.py`` has no comment.
+        UserError: as :func:`our_keys`.
     """
-    file = Path(config_module.__file__)
-    return tables_of(read_config_keys(file.read_text(encoding="utf-8"), str(file)), get_cfg())
+    return tables_of(our_keys(), get_cfg())

@@ -7,7 +7,7 @@ import pytest
 from detectron2.config import CfgNode, get_cfg
 
 from detr_d2 import add_detr_config
-from detr_d2 import config as config_module
+from docs.generate import config_keys
 from docs.generate.config_keys import read_config_keys, tables_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "config.md"
@@ -45,8 +45,7 @@ def flatten(cfg: CfgNode, prefix: str = "") -> dict[str, Any]:
 
 
 def our_keys() -> dict[str, Any]:
-    file = Path(config_module.__file__)
-    keys = read_config_keys(file.read_text(), str(file))
+    keys = config_keys.our_keys()
     assert len({key.name for key in keys}) == len(keys)
     return {key.name: key.default for key in keys}
 

@@ -1,25 +1,9 @@
-"""Config keys that detr_d2 adds to Detectron2's defaults.
-
-The names under ``MODEL.DETR``, ``SOLVER.OPTIMIZER`` and ``SOLVER.BACKBONE_MULTIPLIER`` are those of
-the official Detectron2 wrapper, so that its YAML files load. Default values are the published recipe
-(Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020, appendix A.4).
-"""
+"""Keys of the model: ``MODEL.DETR``, and Detectron2's with another default."""
 
 from detectron2.config import CfgNode
 
 
-def add_detr_config(cfg: CfgNode) -> None:
-    """Add detr_d2's keys, with the published recipe as defaults, to ``cfg`` in place.
-
-    Args:
-        cfg: what ``detectron2.config.get_cfg()`` returns.
-    """
-    _add_model_keys(cfg)
-    _add_data_keys(cfg)
-    _add_solver_keys(cfg)
-
-
-def _add_model_keys(cfg: CfgNode) -> None:
+def add_model_keys(cfg: CfgNode) -> None:
     cfg.MODEL.DETR = CfgNode()
     detr = cfg.MODEL.DETR
 
@@ -208,104 +192,3 @@ def _add_model_keys(cfg: CfgNode) -> None:
     cfg.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
     # Adds the mask head: masks of the objects, and panoptic segmentation.
     cfg.MODEL.MASK_ON = False
-
-
-def _add_data_keys(cfg: CfgNode) -> None:
-    # Data
-
-    # Order of the channels; published weights expect RGB.
-    cfg.INPUT.FORMAT = "RGB"
-    # The largest image that is read: width times height. The default is Pillow's own limit; a larger file
-    # may have been made to exhaust the memory.
-    cfg.INPUT.MAX_IMAGE_PIXELS = 178_956_970
-    # The value of 16-bit gray images that becomes white (255). 65535 uses all bits; 4095 fits cameras that
-    # store 12 bits in 16.
-    cfg.INPUT.WHITE_LEVEL = 65535
-    # Looked up in detr_d2.data.MAPPER_REGISTRY.
-    cfg.INPUT.DATASET_MAPPER_NAME = "DetrDatasetMapper"
-    # Half of the training images are first resized to one of these shorter sides and cropped to
-    # INPUT.CROP.SIZE (when INPUT.CROP.ENABLED), then resized like the other half. The longer side is at most
-    # ten times as long: narrower images become smaller.
-    cfg.INPUT.CROP.RESIZE_SHORTEST_EDGE = (400, 500, 600)
-    # How much training images are changed. "published": flipped, cropped where INPUT.CROP.ENABLED, resized.
-    # "light": never cropped. "strong", against overfitting to few images: brightness, contrast and saturation
-    # change too, and half of the images are cropped, where INPUT.CROP.ENABLED is not, to 60 to 100 % of each
-    # side.
-    cfg.INPUT.AUGMENTATION = "published"
-    # A data set of your own, of any known format: a folder, or the json or data.yaml that it starts from. It
-    # decides DATASETS.TRAIN and TEST, MODEL.DETR.NUM_CLASSES and, where they are too low,
-    # MODEL.DETR.NUM_OBJECT_QUERIES and TEST.DETECTIONS_PER_IMAGE. --data of detr-d2 train sets it.
-    cfg.DATASETS.PATH = ""
-    # Data sets in COCO format to register by name: (name, annotation json, image folder) each.
-    cfg.DATASETS.COCO_JSON = ()
-    # The same in COCO's panoptic format: (name, panoptic json, image folder, folder of the maps) each.
-    cfg.DATASETS.COCO_PANOPTIC = ()
-
-
-def _add_solver_keys(cfg: CfgNode) -> None:
-    # Training and evaluation
-
-    # How many times the training goes through the images of DATASETS.TRAIN; it sets MAX_ITER. WARMUP_ITERS,
-    # CHECKPOINT_PERIOD, TEST.EVAL_PERIOD and STEPS keep their shares of the training, but periods are whole
-    # epochs, and 12, 50, 300 and 500 epochs have the published STEPS (after 11, 40, 200 and 400). What the
-    # command line sets in iterations stays. 0: MAX_ITER counts.
-    cfg.SOLVER.EPOCHS = 0
-    # With EPOCHS: MAX_ITER is at least this, because a model that starts from scratch needs so many updates,
-    # however few images there are; all else keeps its share of the training.
-    cfg.SOLVER.MIN_ITER = 0
-    # With EPOCHS: the learning rate falls after so many epochs; () is as said there.
-    cfg.SOLVER.STEP_EPOCHS = ()
-    # WARMUP_ITERS as a share of MAX_ITER; 0: WARMUP_ITERS counts.
-    cfg.SOLVER.WARMUP_SHARE = 0.0
-    # The batch that BASE_LR is for. Where IMS_PER_BATCH is another one, BASE_LR is multiplied by the square
-    # root of their ratio, which keeps the noise of AdamW's steps as it was; with SGD by the ratio. 0: never.
-    cfg.SOLVER.REFERENCE_BATCH = 0
-    # Find, by trying, the largest batch that fits into the GPU's memory, in place of IMS_PER_BATCH; the
-    # learning rate follows as with REFERENCE_BATCH (0: from IMS_PER_BATCH). --batch auto sets it.
-    cfg.SOLVER.AUTO_BATCH = False
-    # "ADAMW" or "SGD".
-    cfg.SOLVER.OPTIMIZER = "ADAMW"
-    # Learning rate of the backbone = BASE_LR * this.
-    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
-    # Weight decay of normalization layers; None decays them like all else, as in the published recipe.
-    cfg.SOLVER.WEIGHT_DECAY_NORM = None
-    # Type of the automatic mixed precision (SOLVER.AMP.ENABLED): "bfloat16" or "float16" (CUDA only). A CPU
-    # without instructions for bfloat16 trains in float32, and says so.
-    cfg.SOLVER.AMP.DTYPE = "bfloat16"
-    # Each iteration sums the gradients of this many micro-batches; IMS_PER_BATCH is their sum.
-    cfg.SOLVER.ACCUMULATION_STEPS = 1
-    # How many of the checkpoints that SOLVER.CHECKPOINT_PERIOD writes are kept, the newest ones; 0 keeps all.
-    cfg.SOLVER.CHECKPOINTS_KEPT = 0
-
-    cfg.SOLVER.EMA = CfgNode()
-    # Keep an exponential moving average of the weights; evaluated and saved in place of the raw ones.
-    cfg.SOLVER.EMA.ENABLED = False
-    # Share of the old average that each iteration keeps (less in the first iterations).
-    cfg.SOLVER.EMA.DECAY = 0.9997
-
-    # Images of a batch in evaluation. Those of one size go together, so that nothing is padded: results are
-    # those of single images, up to rounding.
-    cfg.TEST.IMS_PER_BATCH = 1
-    # The metric that decides which checkpoint is kept as model_best.pth, as "task/metric"; "" keeps none.
-    cfg.TEST.BEST_METRIC = "bbox/AP"
-    # TEST.EVAL_PERIOD in epochs; 0: TEST.EVAL_PERIOD counts.
-    cfg.TEST.EVAL_EPOCHS = 0
-    # The training ends after so many evaluations in a row without a better TEST.BEST_METRIC; 0: at MAX_ITER.
-    cfg.TEST.PATIENCE = 0
-    # Each evaluation while training also computes the loss on DATASETS.TEST, without auxiliary supervision,
-    # as val/total_loss and so on: it rises where a model learns its images by heart.
-    cfg.TEST.LOSS = False
-    # After a training that came to its end write report.html to OUTPUT_DIR, as `detr-d2 report` does.
-    cfg.TEST.REPORT = True
-
-    cfg.TRACKING = CfgNode()
-    # Who gets metrics, pictures and config, beside metrics.json: some of "tensorboard", "wandb" (Weights &
-    # Biases) and "mlflow". The last two are extras: pip install 'detr_d2[wandb]' or 'detr_d2[mlflow]'. Where
-    # they write is set by their own variables, such as WANDB_MODE=offline and MLFLOW_TRACKING_URI; without
-    # the latter MLflow's files go to OUTPUT_DIR/mlruns.
-    cfg.TRACKING.WRITERS = ("tensorboard",)
-    # Project of Weights & Biases, experiment of MLflow. A run is called as OUTPUT_DIR.
-    cfg.TRACKING.PROJECT = "detr_d2"
-    # At each evaluation while training so many images of the first data set of DATASETS.TEST are drawn, with
-    # the predictions beside the annotations.
-    cfg.TRACKING.PICTURES = 4
