@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from detectron2.data.datasets import load_coco_json
 from PIL import Image
 
-from benchmarks import criterion, inference, masks, panoptic_quality, preflight
+from benchmarks import attention, criterion, inference, masks, panoptic_quality, preflight
 from benchmarks.clones import import_from_clone
 from detr_d2.errors import MissingFileError
 
@@ -50,3 +51,12 @@ def test_the_generated_data_set_passes_the_preflight(tmp_path: Path) -> None:
         with Image.open(record["file_name"]) as image:
             assert image.size == (record["width"], record["height"])
     preflight.look(str(json_file), str(tmp_path / "images"))
+
+
+def test_attention_inside_a_box_is_compared_with_that_outside() -> None:
+    weights = torch.zeros(2, 4)
+    weights[0, 0] = 3.0
+    weights[1, 3] = 1.0
+    pixels = weights.repeat_interleave(1, 0)
+    # One cell is one pixel: inside are the left half's four cells.
+    assert attention.inside_over_outside(pixels, torch.tensor([0.0, 0, 2, 2]), (2, 4)) == pytest.approx(3)
