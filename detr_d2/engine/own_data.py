@@ -15,6 +15,7 @@ from ..data.own import VALIDATION_SHARE, cut_validation, look_at_data_set, stati
 from ..data.preflight import Needs
 from ..data.preflight.findings import stop_at_errors
 from ..errors import EXIT_STATUS, ConfigError, DataError, UserError
+from ..modeling.class_losses import CLASS_LOSSES
 from .own_files import OwnData, read_again, write
 
 _LOGGER = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def use_own_data(cfg: CfgNode, keep: bool, testing: bool = False, fixed: Iterabl
         try:
             own = read_again(cfg.OUTPUT_DIR, cfg.DATASETS.PATH) if keep else None
             if own is None:
-                own = prepare(cfg)
+                own = prepare(cfg, testing)
                 if testing and own.cut_seed is not None:
                     _LOGGER.warning("%s", _CUT_ANEW.format(own.path, cfg.OUTPUT_DIR))
         except UserError as found:
@@ -78,10 +79,14 @@ def use_own_data(cfg: CfgNode, keep: bool, testing: bool = False, fixed: Iterabl
     _LOGGER.info("%s", _choices(cfg, owns[0]))
 
 
-def prepare(cfg: CfgNode) -> OwnData:
+def prepare(cfg: CfgNode, testing: bool = False) -> OwnData:
     """Read the data set of DATASETS.PATH, look at it, and write what is inferred to OUTPUT_DIR.
 
     Nothing is written where it cannot be used.
+
+    Args:
+        cfg: names it.
+        testing: nothing is trained on, so that a split to evaluate on is enough.
 
     Raises:
         ConfigError: the model is panoptic and the data set is not, or the reverse.
@@ -101,10 +106,10 @@ def prepare(cfg: CfgNode) -> OwnData:
         (_LOGGER.warning if wrong else _LOGGER.info)("%s", table(data, between))
     stop_at_errors(reports)
     splits = {split.name: split for split in data.splits}
-    if TRAIN not in splits:
+    if TRAIN not in splits and not testing:
         there = ", ".join(f"{split.name} ({split.report.source})" for split in data.splits)
         raise DataError(f"{data.path} has nothing to train on: of its splits there is {there} alone.")
-    cut = VAL not in splits
+    cut = VAL not in splits and TRAIN in splits
     seed = max(cfg.SEED, 0)
     if cut:
         splits[TRAIN], splits[VAL] = cut_validation(splits[TRAIN], seed, max_pixels=needs.max_pixels)
@@ -136,18 +141,20 @@ def _enter(cfg: CfgNode, own: OwnData, testing: bool, fixed: set[str]) -> None:
     ]
     cfg.DATASETS[key] = [*others, *entries]
     train, val, test = (own.part(split) for split in (TRAIN, VAL, TEST))
-    evaluated = test if testing and test else val
+    evaluated = test if test and (testing or not val) else val
     for split, part in (("TRAIN", train), ("TEST", evaluated)):
         if part and f"DATASETS.{split}" not in fixed:
             cfg.DATASETS[split] = (part.name,)
     detr = cfg.MODEL.DETR
-    if "MODEL.DETR.NUM_CLASSES" not in fixed:
+    # What a model is only evaluated on may lack some of its classes.
+    if train and "MODEL.DETR.NUM_CLASSES" not in fixed:
         detr.NUM_CLASSES = len(own.classes)
     if "MODEL.DETR.NUM_OBJECT_QUERIES" not in fixed:
         detr.NUM_OBJECT_QUERIES = max(detr.NUM_OBJECT_QUERIES, _queries(own.most_objects))
     if "TEST.DETECTIONS_PER_IMAGE" not in fixed:
-        # AP counts detections of each class by itself; this class loss gives so many of all together.
-        most = own.most_objects if detr.CLASS_LOSS == "focal" else own.most_of_a_class
+        # AP counts detections of each class by itself; some class losses give so many of all together.
+        kind = CLASS_LOSSES.get(detr.CLASS_LOSS)  # another is refused when the model is built
+        most = own.most_objects if kind and kind.shares_limit else own.most_of_a_class
         cfg.TEST.DETECTIONS_PER_IMAGE = max(cfg.TEST.DETECTIONS_PER_IMAGE, most)
     cfg.DATASETS.PATH = ""
 

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..checkpoint.atomic import write_file
@@ -115,7 +115,11 @@ def write(output: str, data: DataSet, splits: Sequence[Split], cut_seed: int | N
         masks=sum(bool(x.get("segmentation")) for split in splits for x in labelled(split.content)),
         cut_seed=cut_seed,
     )
-    _write_json(os.path.join(folder, _SUMMARY), asdict(own))
+    content = asdict(own)
+    for part in content["parts"]:  # so that OUTPUT_DIR can be moved
+        if os.path.dirname(part["json_file"]) == folder:
+            part["json_file"] = os.path.basename(part["json_file"])
+    _write_json(os.path.join(folder, _SUMMARY), content)
     return own
 
 
@@ -152,7 +156,10 @@ def read_again(output: str, path: str) -> OwnData | None:
         return None
     content = read_json(file)
     with named(f"{file} (remove the folder to infer it anew)", (TypeError, LookupError), DataError):
-        own = OwnData(**{**content, "parts": [Part(**part) for part in content["parts"]]})
+        parts = [Part(**part) for part in content["parts"]]
+        folder = os.path.dirname(file)
+        parts = [replace(part, json_file=os.path.join(folder, part.json_file)) for part in parts]
+        own = OwnData(**{**content, "parts": parts})
     path = os.path.abspath(os.path.expanduser(path))
     if own.path != path:
         raise ConfigError(

@@ -91,6 +91,19 @@ def test_evaluation_is_on_the_test_split_where_there_is_one(folder: Path) -> Non
     assert cfg.DATASETS.TEST == ("dishes-val",)
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_split_to_evaluate_on_is_enough_for_an_evaluation(split: str, folder: Path) -> None:
+    for other in {"train", "val", "test"} - {split}:
+        (folder / f"{other}.json").unlink()
+    cfg = config(folder)
+    cfg.MODEL.DETR.NUM_CLASSES = 9  # of a model that knows more
+    use_own_data(cfg, keep=True, testing=True)
+    assert (f"dishes-{split}",) == cfg.DATASETS.TEST
+    assert cfg.MODEL.DETR.NUM_CLASSES == 9
+    with pytest.raises(DataError, match="train"):
+        use_own_data(config(folder), keep=False)
+
+
 @pytest.mark.parametrize(("objects", "queries"), [(1, 60), (50, 60), (51, 70), (200, 240)])
 def test_queries_are_raised_for_the_fullest_image(objects: int, queries: int, folder: Path) -> None:
     content = json.loads((folder / "test.json").read_text())
@@ -103,7 +116,10 @@ def test_queries_are_raised_for_the_fullest_image(objects: int, queries: int, fo
     assert max(100, objects) == cfg.TEST.DETECTIONS_PER_IMAGE
 
 
-@pytest.mark.parametrize(("class_loss", "limit"), [("cross_entropy", 3), ("focal", 6)])
+@pytest.mark.parametrize(
+    ("class_loss", "limit"),
+    [("cross_entropy", 3), ("focal", 6), ("position_supervised", 6), ("matchability_aware", 6)],
+)
 def test_the_limit_of_detections_is_of_a_class_or_of_all(class_loss: str, limit: int, folder: Path) -> None:
     cfg = config(folder)
     cfg.MODEL.DETR.CLASS_LOSS, cfg.TEST.DETECTIONS_PER_IMAGE = class_loss, 1
@@ -154,6 +170,17 @@ def test_a_validation_split_is_cut_where_there_is_none_and_kept(folder: Path) ->
     # Another seed, and a data set that has changed, change nothing of what is resumed.
     (folder / "train.json").write_text("{}")
     assert images_of(without_val(folder, seed=2, keep=True)) == [train, val]
+
+
+def test_the_folder_of_a_training_can_be_moved(folder: Path) -> None:
+    train, val = images_of(without_val(folder, seed=1))
+    cfg = config(folder)
+    moved = folder.parent / "moved"
+    shutil.move(cfg.OUTPUT_DIR, moved)
+    cfg.OUTPUT_DIR = str(moved)
+    use_own_data(cfg, keep=True)
+    assert images_of(cfg) == [train, val]
+    assert all(Path(entry[1]).parent == moved / "data" for entry in cfg.DATASETS.COCO_JSON)
 
 
 def test_a_split_that_is_cut_anew_for_an_evaluation_is_said(

@@ -25,12 +25,14 @@ class ClassLoss(ABC):
     Attributes:
         likely, sure: scores from which a detection is worth showing, to see many or few.
         panoptic_threshold: the key of MODEL.DETR.TEST with the score that panoptic segmentation asks for.
+        shares_limit: whether TEST.DETECTIONS_PER_IMAGE is of the detections of all classes together.
         no_object_weight: of a query without object, where one with an object has 1.
     """
 
     likely: ClassVar[float]
     sure: ClassVar[float]
     panoptic_threshold: ClassVar[str]
+    shares_limit: ClassVar[bool]
     no_object_weight: float
 
     @classmethod

@@ -28,6 +28,7 @@ class CrossEntropy(ClassLoss):
     likely = 0.5
     sure = 0.7
     panoptic_threshold = "PANOPTIC_SCORE_THRESHOLD"
+    shares_limit = False
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> CrossEntropy:

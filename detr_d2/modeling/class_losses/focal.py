@@ -34,6 +34,7 @@ class SigmoidFocal(ClassLoss):
     likely = 0.3
     sure = 0.4
     panoptic_threshold = "SIGMOID_PANOPTIC_SCORE_THRESHOLD"
+    shares_limit = True
     no_object_weight = 0.0
 
     @classmethod
