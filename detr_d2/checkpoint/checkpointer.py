@@ -13,9 +13,9 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
+from ..atomic import write_file
 from ..classes import class_list
 from ..errors import CheckpointError, MissingFileError, UserError, named
-from .atomic import write_file
 from .class_rows import AUTO, ModelClasses
 from .layout import HEAD
 from .prepare import HEURISTICS, Prepared, by_module, prepare

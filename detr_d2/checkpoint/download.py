@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 from iopath.common.file_io import file_lock, get_cache_dir
 from tqdm import tqdm
 
+from ..atomic import write_file
 from ..errors import CheckpointError, DataError, MissingFileError
-from .atomic import write_file
 
 # Environment variable: a folder (also as file://...) or a base URL that has the files by their names.
 MIRROR_VARIABLE = "DETR_D2_MIRROR"

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..atomic import write_file
 from ..errors import CheckpointError
-from .atomic import write_file
 
 # Under this name the text of a file holds the names of classes, as json.
 _METADATA = "detr_d2"

@@ -18,8 +18,8 @@ import torch
 from detectron2.utils.file_io import PathHandler, PathManager
 from iopath.common.file_io import file_lock, get_cache_dir
 
+from ..atomic import write_file
 from ..errors import CheckpointError, MissingFileError
-from .atomic import write_file
 from .class_rows import ModelClasses
 from .convert import convert
 from .download import RemoteFile, fetch, sha256_of

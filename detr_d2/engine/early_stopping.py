@@ -13,7 +13,7 @@ from detectron2.engine import HookBase, TrainerBase, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 
 _LOGGER = logging.getLogger(__name__)
 

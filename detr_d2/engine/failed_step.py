@@ -13,7 +13,7 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 from ..checkpoint.safe_load import read_checkpoint
 from ..errors import UserError
 from ..modeling import LossNormalizers

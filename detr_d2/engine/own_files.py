@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 from ..data.formats import DataSet, Split
 from ..data.formats.coco_classes import labelled
 from ..data.json_file import read_json

@@ -11,7 +11,7 @@ import numpy as np
 from detectron2.data import Metadata
 from pycocotools import mask as coco_mask
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 from ..data.json_file import read_json
 from ..errors import DataError, MissingFileError, named
 from ..evaluation.panoptic_files import write_map

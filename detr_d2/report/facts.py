@@ -12,7 +12,7 @@ from typing import Any
 import detectron2
 import torch
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 
 FACTS = "run.json"
 _PACKAGES = ("detr_d2", "torch", "torchvision", "numpy", "pillow", "pycocotools", "faster-coco-eval")

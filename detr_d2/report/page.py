@@ -11,7 +11,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 from ..errors import UserError, message, named
 from ..progress import progress
 from ..visualization import read_metrics, training_panels

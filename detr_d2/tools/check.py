@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 from ..data.formats import DataSet, read_data_set
 from ..data.image_file import MAX_PIXELS
 from ..data.own import fix_data_set, look_at_data_set, statistics, table

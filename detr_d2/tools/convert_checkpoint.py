@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from detectron2.utils.file_io import PathManager
 
-from ..checkpoint.atomic import write_file
+from ..atomic import write_file
 from ..checkpoint.class_rows import AUTO, CATEGORY_IDS, RULES, ModelClasses
 from ..checkpoint.convert import convert, from_detr_d2
 from ..checkpoint.layout import Conversion

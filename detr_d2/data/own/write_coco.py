@@ -8,7 +8,7 @@ from enum import Enum
 
 from pycocotools import mask as mask_util
 
-from ...checkpoint.atomic import write_file
+from ...atomic import write_file
 from ...progress import progress
 from ..conversion import segments_to_objects
 from ..formats import Json, Split

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...checkpoint.atomic import write_file
+from ...atomic import write_file
 from ...errors import DataError
 from ...progress import progress
 from ..formats import Json, Split

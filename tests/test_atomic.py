@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from detr_d2.checkpoint.atomic import write_file
+from detr_d2.atomic import write_file
 
 
 def test_a_file_is_written_into_a_new_folder_and_replaced(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_two_writers_of_one_file_do_not_spoil_each_others(tmp_path: Path) -> Non
 def test_what_a_killed_process_left_is_removed_and_other_files_are_not(tmp_path: Path) -> None:
     code = (
         "import os, signal\n"
-        "from detr_d2.checkpoint.atomic import write_file\n"
+        "from detr_d2.atomic import write_file\n"
         f"write_file({str(tmp_path / 'model_0000004.pth')!r}, lambda f: os.kill(os.getpid(), signal.SIGKILL))"
     )
     killed = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=120)
