@@ -33,6 +33,11 @@ def check_data(cfg: CfgNode, build_evaluator: Callable[..., Any]) -> None:
     for name in cfg.DATASETS.TEST:
         evaluator_builder(name)
     task = cfg.TEST.BEST_METRIC.partition("/")[0]
+    if task == "val" or "loss" in cfg.TEST.BEST_METRIC:
+        raise ConfigError(
+            f"TEST.BEST_METRIC is {cfg.TEST.BEST_METRIC!r}, but the best is the highest: name a metric such "
+            "as bbox/AP"
+        )
     if cfg.DATASETS.TEST and task == "segm" and not cfg.MODEL.MASK_ON:
         raise ConfigError(f"TEST.BEST_METRIC is {cfg.TEST.BEST_METRIC!r}, which needs MODEL.MASK_ON True")
 

@@ -195,8 +195,11 @@ class DetrTrainer(DefaultTrainer, StoppableLoop):
             losses = validation_losses(cfg, model) if cfg.TEST.LOSS and cfg.DATASETS.TEST else {}
             if not comm.is_main_process():
                 return {}
-            for name, picture in prediction_pictures(cfg, model):
-                self.storage.put_image(name, picture.transpose(2, 0, 1))
+            try:
+                for name, picture in prediction_pictures(cfg, model):
+                    self.storage.put_image(name, picture.transpose(2, 0, 1))
+            except Exception:  # a picture ends no training
+                _LOGGER.exception("Pictures of predictions were not drawn (TRACKING.PICTURES)")
         return joined(results, losses)
 
     def state_dict(self) -> dict[str, Any]:

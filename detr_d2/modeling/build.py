@@ -36,7 +36,7 @@ POSITION_ENCODINGS: dict[str, Callable[[CfgNode], nn.Module]] = {
 # What MODEL.DETR.FREEZE may name, and the modules of each.
 FREEZABLE = {
     "backbone": ("backbone",),
-    "encoder": ("input_proj", "position_encoding", "transformer.encoder"),
+    "encoder": ("input_proj", "fuse", "position_encoding", "transformer.encoder"),
     "decoder": ("query_embed", "transformer.decoder"),
 }
 # Keys of MODEL.DETR with their least value.

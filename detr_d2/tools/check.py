@@ -109,7 +109,8 @@ def _write_pictures(data: DataSet, folder: str) -> None:
     if figure is None or sheet is None:
         print("\nNo pictures: all splits have errors.")
         return
-    write_file(os.path.join(folder, "statistics.png"), lambda file: figure.savefig(file, format="png"))
+    with named(f"--pictures {folder}"):
+        write_file(os.path.join(folder, "statistics.png"), lambda file: figure.savefig(file, format="png"))
     write_picture(sheet, os.path.join(folder, "samples.png"))
     print(f"\nWrote statistics.png and samples.png to {folder}.")
 

@@ -114,6 +114,7 @@ def predict(args: argparse.Namespace) -> None:
         )
     results: CocoResults | None = None
     if args.json is not None:
+        _keep_inputs(args, maps=finder.panoptic)
         kind = SegmentResults if finder.panoptic else ObjectResults
         results = kind(args.json, category_ids(finder.metadata, cfg.MODEL.DETR.NUM_CLASSES), finder.metadata)
     draw = None
@@ -147,6 +148,8 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--{name} must be at least 1, not {value}")
     if args.json is not None and (Path(args.json).suffix.lower() != ".json" or Path(args.json).is_dir()):
         raise UserError(f"--json must name a file that ends in .json, not {args.json}")
+    if args.json is not None:
+        _keep_inputs(args, maps=False)
     for name, other in (("image_ids", "json"), ("overlap", "tile")):
         if getattr(args, name) is not None and getattr(args, other) is None:
             raise UserError(f"--{name.replace('_', '-')} is of use with --{other} alone")
@@ -156,6 +159,30 @@ def _check(args: argparse.Namespace) -> None:
                 raise UserError(f"--attention draws whole images: leave out --{name}")
         if args.output is None:
             raise UserError("--attention draws pictures: name a folder with --output")
+
+
+def _keep_inputs(args: argparse.Namespace, maps: bool) -> None:
+    """Refuse a json, or a folder of maps beside it, that would replace what is read or drawn.
+
+    Args:
+        args: as :func:`build_parser` parses them.
+        maps: a panoptic model writes them to the folder of the json's name.
+
+    Raises:
+        UserError: it would.
+    """
+    json_file = Path(args.json).resolve()
+    read = [Path(name).resolve() for name in (args.image_ids, args.config_file, *(args.input or ())) if name]
+    if json_file in read:
+        raise UserError(f"--json {args.json} is read, and would be overwritten: name another file")
+    taken = [*read, *(path.parent for path in read)]
+    if args.output is not None:
+        taken.append(Path(args.output).resolve())
+    if maps and json_file.with_suffix("") in taken:
+        raise UserError(
+            f"--json {args.json}: the maps of segments go to a folder of its name, which has other images: "
+            "name another file"
+        )
 
 
 def _sources(args: argparse.Namespace) -> tuple[list[Source], list[UserError]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.formats import label_maps, read_data_set
+from ..data.formats import DataSet, label_maps, read_data_set
 from ..data.own import look_at_data_set, statistics, table
 from ..data.own.write_coco import Form, write_instances
 from ..data.own.write_panoptic import write_labels, write_objects
@@ -73,6 +74,7 @@ def make_coco(args: argparse.Namespace) -> None:
     if any(report.findings for report in reports):
         print(f"{table(data, between)}\n")
     stop_at_errors(reports)
+    _keep_sources(data, args.output)
     print(statistics(data.splits))
     with named(f"--output {args.output}"):
         if args.panoptic:
@@ -80,6 +82,18 @@ def make_coco(args: argparse.Namespace) -> None:
         else:
             files = [write_instances(split, args.output, args.form) for split in data.splits]
     _tell(files)
+
+
+def _keep_sources(data: DataSet, output: str) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        ConfigError: it would be.
+    """
+    for split in data.splits:
+        target = os.path.join(output, f"{split.name}.json")
+        if os.path.exists(target) and os.path.samefile(target, split.report.source):
+            raise ConfigError(f"--output {output}: {target} is read, and would be overwritten: name another")
 
 
 def _of_maps(path: Path, output: str) -> None:

@@ -158,3 +158,15 @@ def test_without_a_test_set_there_are_neither(training_config: CfgNode) -> None:
     cfg.DATASETS.TEST, cfg.TEST.LOSS, cfg.TRACKING.PICTURES = (), True, 2
     trained(cfg)
     assert not [line for line in lines_of(cfg) if "val/total_loss" in line]
+
+
+def test_a_picture_that_cannot_be_drawn_ends_no_training(
+    training_config: CfgNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise DataError("no such class")
+
+    monkeypatch.setattr("detr_d2.engine.trainer.prediction_pictures", broken)
+    training_config.TRACKING.PICTURES = 2
+    trained(training_config)
+    assert "TRACKING.PICTURES" in caplog.text

@@ -119,9 +119,14 @@ def test_the_rate_follows_the_batch(training_config: CfgNode, optimizer: str, fa
     assert cfg.SOLVER.BASE_LR == 1e-3
 
 
-def test_the_rate_of_published_weights_on_own_data() -> None:
-    cfg = resolve_recipe(read_config("Custom-Detection/detr_R_50.yaml"))
-    assert pytest.approx(5e-5) == cfg.SOLVER.BASE_LR
+@pytest.mark.parametrize(
+    ("config", "rate"),
+    [("detr", 5e-5), ("conditional_detr", 1e-4), ("dab_detr", 1e-4), ("dn_detr", 1e-4)],
+)
+def test_the_rate_of_published_weights_on_own_data(config: str, rate: float) -> None:
+    """What was published for 64 images, or for 16."""
+    cfg = resolve_recipe(read_config(f"Custom-Detection/{config}_R_50.yaml"))
+    assert pytest.approx(rate) == cfg.SOLVER.BASE_LR
 
 
 def test_a_trainer_trains_the_epochs_and_tells(

@@ -15,6 +15,8 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluator
 
 from detr_d2.engine import DetrTrainer
+from detr_d2.engine.data import check_data
+from detr_d2.errors import ConfigError
 from detr_d2.modeling.fast import FastInference
 
 
@@ -99,6 +101,13 @@ def test_a_best_metric_that_is_not_evaluated_is_said_once(
     assert "'segm/AP'" in said[0]
     assert "bbox/AP" in said[0]
     assert not (Path(cfg.OUTPUT_DIR) / "model_best.pth").exists()
+
+
+@pytest.mark.parametrize("name", ["val/total_loss", "total_loss", "val/loss_ce"])
+def test_a_best_metric_that_falls_is_refused(training_config: CfgNode, name: str) -> None:
+    training_config.TEST.BEST_METRIC = name
+    with pytest.raises(ConfigError, match=r"TEST\.BEST_METRIC"):
+        check_data(training_config, DetrTrainer.build_evaluator)
 
 
 def test_averaged_weights_are_evaluated_and_saved_and_training_goes_on_with_the_raw(

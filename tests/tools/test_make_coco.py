@@ -106,3 +106,11 @@ def test_nothing_is_written_of_a_data_set_with_errors(
     assert "val1.txt" in output
     assert error.count("\n") == 1
     assert not (tmp_path / "coco").exists()
+
+
+def test_what_is_read_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_coco(sample(tmp_path, polygons=True), tmp_path / "images", tmp_path / "written")
+    before = (root / "train.json").read_bytes()
+    assert main([str(root), "--output", str(root), "--boxes"]) == 2
+    assert "train.json" in capsys.readouterr().err
+    assert (root / "train.json").read_bytes() == before

@@ -137,3 +137,20 @@ def test_a_json_that_cannot_be_written_is_named(
         assert "--json" in error
         assert str(target) in error
         assert error.count("\n") == 1
+
+
+def test_results_replace_nothing_that_is_read(
+    panoptic_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    image = folder / "000001.png"
+    Image.open(panoptic_project.images[0]).save(image)
+    before = image.read_bytes()
+    ids = tmp_path / "ids.json"
+    ids.write_text("{}")
+    for given in (("--json", tmp_path / "frames.json"), ("--json", ids, "--image-ids", ids)):
+        assert predict(panoptic_project, "--input", folder, *given) == 2
+        assert "--json" in capsys.readouterr().err
+    assert image.read_bytes() == before
+    assert ids.read_text() == "{}"

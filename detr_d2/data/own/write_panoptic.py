@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -100,14 +99,13 @@ def _write(
     categories: list[Json],
     map_of: Callable[[Json], Map],
 ) -> str:
-    """Write ``panoptic_NAME.json`` and its maps, named as the images, or numbered where names repeat."""
+    """Write ``panoptic_NAME.json`` and its maps, named as the images, or by their ids where names repeat."""
     maps = os.path.join(folder, f"panoptic_{name}")
     os.makedirs(maps, exist_ok=True)
-    stems = Counter(Path(image["file_name"]).stem for image in images)
+    repeated = len({Path(image["file_name"]).stem for image in images}) < len(images)
     annotations, listed = [], []
     for image in progress(images, f"Writing {name}", len(images)):
-        stem = Path(image["file_name"]).stem
-        file = f"{stem}.png" if stems[stem] == 1 else f"{stem}_{image['id']}.png"
+        file = f"{image['id'] if repeated else Path(image['file_name']).stem}.png"
         ids, segments = map_of(image)
         write_segment_ids(os.path.join(maps, file), ids)
         annotations.append({"image_id": image["id"], "file_name": file, "segments_info": segments})

@@ -181,8 +181,9 @@ class RpbDecoder(Decoder):
         references = [bounded_logits(anchor)]
         for layer in self.layers:
             if outputs:  # the layer before refines
-                references.append(bounded_logits(box_head(outputs[-1], references[-1])))
-                anchor = references[-1].detach()
+                refined = box_head(outputs[-1], bounded_logits(anchor))
+                references.append(bounded_logits(refined))
+                anchor = refined.detach()
             waves = reference_waves(anchor.sigmoid(), self.channels, self.temperature)  # B x Q x 2 d
             position = self.ref_point_head(waves)
             if self.position_in_content:
