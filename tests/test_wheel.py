@@ -181,7 +181,7 @@ def test_the_wheel_alone_does_all_from_an_empty_folder(python: Path, tmp_path: P
         "drawn.png",
         "curves.png",
         "comparison.png",
-        "boxes.json",
+        "boxes/val.json",
     ):
         assert (tmp_path / file).is_file()
     assert len(list((tmp_path / "found").glob("*.jpg"))) == 4

@@ -88,7 +88,8 @@ def test_an_old_training_does_not_take_a_newer_ones_best_checkpoint(cfg: CfgNode
     train(cfg, [50.0, 51.0], until=4)
     cfg.SOLVER.CHECKPOINT_PERIOD = 100
     train(cfg, [99.0], until=3)  # evaluated before its first checkpoint
-    train(cfg, [60.0, 61.0], resume=True)
+    # The evaluation of its last checkpoint is made again: the newer training's took its place.
+    train(cfg, [51.0, 60.0, 61.0], resume=True)
     assert best(cfg)["value"] == 61.0
 
 
