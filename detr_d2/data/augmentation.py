@@ -123,7 +123,8 @@ def build_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
 
     Training: flip with probability 0.5; in half of the cases (where ``INPUT.CROP.ENABLED``) resize to one
     of ``INPUT.CROP.RESIZE_SHORTEST_EDGE`` and crop; then resize to one of ``INPUT.MIN_SIZE_TRAIN``.
-    ``INPUT.AUGMENTATION`` "light" never crops; "strong" changes colors after the flip, and always crops.
+    ``INPUT.AUGMENTATION`` "light" never crops; "strong" changes colors after the flip, and crops
+    half of the images whatever ``INPUT.CROP.ENABLED`` says.
     Evaluation: resize to ``INPUT.MIN_SIZE_TEST``. The limit of the longer side is ``INPUT.MAX_SIZE_*``.
 
     Args:

@@ -12,7 +12,7 @@ from .loader import build_detr_test_loader, numbered_as
 
 
 def build_validation_loader(cfg: CfgNode, dataset_name: str) -> DataLoader[dict[str, Any]]:
-    """As :func:`~.loader.build_detr_test_loader`, one image at a time, but with the objects that a training
+    """As :func:`~.loader.build_detr_test_loader`, but with the objects that a training
     would see, with the class numbers of the first data set of DATASETS.TRAIN.
 
     Raises:
